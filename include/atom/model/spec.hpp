@@ -1,0 +1,134 @@
+#pragma once
+// ModelSpec: the integers and switches that define an architecture.
+// One idea: one struct with three lives. Constants of a specialised build; constants with `dynamic` holes of a universal
+// build; a plain value read from config.json at run time. Floats (rms_eps, rope_theta) are data and live in Numbers.
+// To extend: add a member with a default that means "absent", a line in admits(), and its reading in engine/config.cpp.
+#include "atom/core/tensor.hpp"
+
+namespace atom::model {
+
+enum class Arch : unsigned char { llama, qwen2, qwen3 };
+
+struct AttnSpec {
+  int heads = dynamic, kv_heads = dynamic, head_dim = dynamic;
+  bool qk_norm = false;  // RMSNorm over head_dim on q and k, before rope (Qwen3)
+  int qkv_bias = 0;      // 0, 1, or dynamic. Qwen2: always; Llama, Qwen3: attention_bias
+  int o_bias = 0;        // Llama, Qwen3: attention_bias
+  bool operator==(const AttnSpec&) const = default;
+};
+
+struct ModelSpec {
+  Arch arch = Arch::llama;
+  int d_model = dynamic, d_ff = dynamic, vocab = dynamic, layers = dynamic;
+  AttnSpec attn{};
+  int mlp_bias = 0;   // Llama: mlp_bias
+  bool tied = false;  // lm_head is the embedding table
+  bool operator==(const ModelSpec&) const = default;
+};
+
+/// How a build is cut over ranks. `dynamic`: the universal builds take the degree at run time.
+struct Parallel {
+  int tp = 1;
+};
+
+/// Which of the ranks this is. Data, never a template argument.
+struct Rank {
+  int index = 0, size = 1;
+};
+
+/// The named widths of a transformer. A weight's shape is a list of axes, so a packed weight (q, kv, kv) knows its parts, and
+/// shards and shapes follow from the spec alone.
+enum class Axis : unsigned char { none, d_model, d_ff, vocab, q, kv, head_dim };
+
+/// Length of an axis under a spec (a sharded one gives the rank's length).
+constexpr int size(const ModelSpec& s, Axis a) {
+  switch (a) {
+    case Axis::d_model: return s.d_model;
+    case Axis::d_ff: return s.d_ff;
+    case Axis::vocab: return s.vocab;
+    case Axis::q: return mul(s.attn.heads, s.attn.head_dim);
+    case Axis::kv: return mul(s.attn.kv_heads, s.attn.head_dim);
+    case Axis::head_dim: return s.attn.head_dim;
+    case Axis::none: break;
+  }
+  return 1;
+}
+
+/// Which switch of the spec says that a projection has a bias.
+enum class Bias : unsigned char { never, qkv, o, mlp };
+
+constexpr int has(const ModelSpec& s, Bias b) {
+  switch (b) {
+    case Bias::qkv: return s.attn.qkv_bias;
+    case Bias::o: return s.attn.o_bias;
+    case Bias::mlp: return s.mlp_bias;
+    case Bias::never: break;
+  }
+  return 0;
+}
+
+/// Rows or columns of a weight: a number (or `dynamic`) and the axes it is made of, in order.
+/// Converts from int, so that Linear<quant::No, TPDim::none, 4096, 1024> needs no axes.
+struct Width {
+  int n = dynamic;
+  Axis parts[3] = {};
+  constexpr Width(int fixed = dynamic) : n(fixed) {}
+  constexpr Width(int fixed, Axis a, Axis b, Axis c) : n(fixed), parts{a, b, c} {}
+  bool operator==(const Width&) const = default;
+};
+
+/// Where a rank's share of an axis begins and how long it is, in units of the unsharded axis.
+struct Share {
+  int begin = 0, count = 0;
+};
+
+/// Equal cut; the last ranks get less when it does not divide (vocabulary).
+constexpr Share share(int n, Rank r) {
+  const int each = (n + r.size - 1) / r.size;
+  const int begin = each * r.index < n ? each * r.index : n;
+  return {begin, begin + each <= n ? each : n - begin};
+}
+/// KV heads: cut while they suffice, then replicated (rank r holds the head its query heads read).
+constexpr Share kv_share(int kv_heads, Rank r) {
+  return kv_heads >= r.size ? Share{kv_heads / r.size * r.index, kv_heads / r.size} : Share{r.index * kv_heads / r.size, 1};
+}
+/// A rank's share of an axis of the unsharded spec.
+constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
+  const int d = whole.attn.head_dim;
+  switch (a) {
+    case Axis::q: {
+      const Share h = share(whole.attn.heads, r);
+      return {h.begin * d, h.count * d};
+    }
+    case Axis::kv: {
+      const Share h = kv_share(whole.attn.kv_heads, r);
+      return {h.begin * d, h.count * d};
+    }
+    case Axis::d_ff:
+    case Axis::vocab: return share(size(whole, a), r);
+    default: return {0, size(whole, a)};  // never cut
+  }
+}
+
+/// The spec one rank sees. Same function at compile time (holes stay holes) and on the run-time value.
+constexpr ModelSpec shard(ModelSpec s, Rank r) {
+  if (r.size == 1) return s;
+  auto cut = [&](int n) { return n == dynamic || r.size == dynamic ? dynamic : share(n, r).count; };
+  s.attn.kv_heads = s.attn.kv_heads == dynamic || r.size == dynamic ? dynamic : kv_share(s.attn.kv_heads, r).count;
+  s.attn.heads = cut(s.attn.heads);
+  s.d_ff = cut(s.d_ff);
+  s.vocab = cut(s.vocab);
+  return s;
+}
+
+/// A hole admits any value; a number admits only itself.
+constexpr bool admits(int fixed, int actual) { return fixed == dynamic || fixed == actual; }
+constexpr bool admits(const ModelSpec& build, const ModelSpec& m) {
+  return build.arch == m.arch && admits(build.d_model, m.d_model) && admits(build.d_ff, m.d_ff) && admits(build.vocab, m.vocab) &&
+         admits(build.layers, m.layers) && admits(build.attn.heads, m.attn.heads) && admits(build.attn.kv_heads, m.attn.kv_heads) &&
+         admits(build.attn.head_dim, m.attn.head_dim) && build.attn.qk_norm == m.attn.qk_norm &&
+         admits(build.attn.qkv_bias, m.attn.qkv_bias) && admits(build.attn.o_bias, m.attn.o_bias) &&
+         admits(build.mlp_bias, m.mlp_bias);
+}
+
+}  // namespace atom::model
