@@ -4,17 +4,21 @@
 // One idea: size, depth, duplicate keys and UTF-8 are checked once, in parse(); readers then ask for a field and get a value
 // or an Error that names the file, the field and what was expected.
 // To extend: nothing to extend; parse with other Limits where a larger document is legitimate.
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace atom::engine {
 
 struct JsonLimits {
   std::size_t bytes = std::size_t{64} << 20;  ///< longest accepted text
+  std::size_t values = std::size_t{4} << 20;  ///< most values in it, keys not counted: a value costs some 60 bytes, "[]," 3
   int depth = 64;                             ///< deepest accepted nesting
 };
 
@@ -26,17 +30,18 @@ class Json {
   Json() = default;  ///< null
 
   /// Parses a whole text. `where` (a file name, usually) opens every message, later ones included.
-  /// Throws atom::Error on: over the limits, not JSON, not UTF-8, a duplicate key, trailing bytes, integer outside int64/uint64.
+  /// Throws atom::Error on: over the limits, not JSON, not UTF-8, a duplicate key, trailing bytes, a number beyond double.
+  /// An integer outside int64 (files do hold 10^30) becomes a real, which as_int refuses.
   static Json parse(std::string_view text, std::string_view where, JsonLimits limits = {});
-  /// Reads and parses a file; the size is checked before anything is allocated.
+  /// Reads and parses a file, whose path becomes `where`; the size is checked before anything is allocated.
   static Json parse_file(const std::string& path, JsonLimits limits = {});
 
-  [[nodiscard]] Kind kind() const { return kind_; }
-  [[nodiscard]] bool is_null() const { return kind_ == Kind::null; }
-  [[nodiscard]] bool is_object() const { return kind_ == Kind::object; }
-  [[nodiscard]] bool is_array() const { return kind_ == Kind::array; }
-  [[nodiscard]] bool is_string() const { return kind_ == Kind::string; }
-  [[nodiscard]] bool is_number() const { return kind_ == Kind::integer || kind_ == Kind::real; }
+  [[nodiscard]] Kind kind() const { return static_cast<Kind>(value_.index()); }
+  [[nodiscard]] bool is_null() const { return kind() == Kind::null; }
+  [[nodiscard]] bool is_object() const { return kind() == Kind::object; }
+  [[nodiscard]] bool is_array() const { return kind() == Kind::array; }
+  [[nodiscard]] bool is_string() const { return kind() == Kind::string; }
+  [[nodiscard]] bool is_number() const { return kind() == Kind::integer || kind() == Kind::real; }
 
   /// Typed reads. `what` names the value in the message ("config.json: hidden_size: expected an integer, found a string").
   [[nodiscard]] bool as_bool(std::string_view what) const;
@@ -47,6 +52,7 @@ class Json {
   [[nodiscard]] std::span<const Member> as_object(std::string_view what) const;  ///< in the order of the text
 
   /// The member, or nullptr when absent, null, or when this is no object: null equals absent in every file we read.
+  /// Walks the members: iterate as_object() instead of finding thousands of keys one by one.
   [[nodiscard]] const Json* find(std::string_view key) const;
   /// The member, or an Error naming it.
   [[nodiscard]] const Json& at(std::string_view key) const;
@@ -63,19 +69,16 @@ class Json {
 
  private:
   friend struct JsonBuilder;
-  Kind kind_ = Kind::null;
-  bool boolean_ = false;
-  std::int64_t integer_ = 0;
-  double real_ = 0;
-  std::string string_;
-  std::vector<Json> items_;
-  std::vector<Member> members_;
-  const std::string* where_ = nullptr;  // interned name of the source
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<Json>, std::vector<Member>> value_;  // as Kind
+  std::shared_ptr<const std::string> where_;  // one string per parse, shared by its nodes
 };
 
 /// Appends `text` as a JSON string literal (quoted, escaped; invalid UTF-8 becomes U+FFFD).
 void append_json_string(std::string& out, std::string_view text);
 /// Appends a finite number so that it reads back equal; NaN and infinities become null.
 void append_json_number(std::string& out, double value);
+
+/// `text` as messages show it: a JSON string literal, cut after 80 bytes.
+std::string in_quotes(std::string_view text);
 
 }  // namespace atom::engine

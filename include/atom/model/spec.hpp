@@ -73,7 +73,7 @@ struct Width {
   int n = dynamic;
   Axis parts[3] = {};
   constexpr Width(int fixed = dynamic) : n(fixed) {}
-  constexpr Width(int fixed, Axis a, Axis b, Axis c) : n(fixed), parts{a, b, c} {}
+  constexpr Width(int fixed, Axis a, Axis b = Axis::none, Axis c = Axis::none) : n(fixed), parts{a, b, c} {}
   bool operator==(const Width&) const = default;
 };
 

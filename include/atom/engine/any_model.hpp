@@ -1,0 +1,97 @@
+#pragma once
+// AnyModel: the run time's view of a model, one virtual call per step and none per layer. Loaded<M, Net> is the typed thing
+// behind it.
+// One idea: types end here. Above this line tokens, pages and ranks; below it a composition of modules for one named build.
+// To extend: make a Variant of your build with variant<M, Net>(name) and add it to a Registry (atom/engine/registry.hpp).
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "atom/core/backend.hpp"
+#include "atom/dry.hpp"
+#include "atom/engine/context.hpp"
+#include "atom/model/build.hpp"
+#include "atom/model/reflect.hpp"
+#include "atom/ops/kv_layout.hpp"
+#include "atom/ops/sampling_op.hpp"
+
+namespace atom::engine {
+
+/// What a rank lends its model for life.
+struct Resources {
+  ThreadPool* pool = nullptr;
+  ThreadComm* comm = nullptr;
+  std::byte* scratch = nullptr;  // at least Plan::scratch_bytes, 64-byte aligned
+  std::size_t scratch_bytes = 0;
+  KvCache kv{};
+  const float* cos_sin = nullptr;  // (max positions, rotary_dim)
+};
+
+/// Measured by running the forward pass on the Dry backend.
+struct Plan {
+  std::size_t scratch_bytes = 0;
+  std::vector<Dry::Launch> launches;
+};
+
+class AnyModel {
+ public:
+  virtual ~AnyModel() = default;
+  virtual void parameters(model::ParamTable&) = 0;
+  /// The batch's sizes decide; its arrays, where given, make attention's cost exact. Parameters must have been bound.
+  [[nodiscard]] virtual Plan plan(const Batch&) const = 0;
+  [[nodiscard]] virtual std::size_t kv_bytes_per_token() const = 0;  ///< of one layer, K and V
+  virtual void attach(const Resources&) = 0;
+  /// One forward pass. Returns (batch.logits, vocab) float, valid until the next step. Never throws, never allocates.
+  virtual const float* step(const Batch&) noexcept = 0;
+  virtual void sample(const kernels::sample::args&) noexcept = 0;
+};
+
+template <model::Build M, class Net> class Loaded final : public AnyModel {
+ public:
+  Loaded(const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) : net_(whole) {
+    fill(ctx_, whole, rank, numbers);
+  }
+  void parameters(model::ParamTable& table) override { model::collect<model::ModelContext<M>>(net_, table); }
+
+  Plan plan(const Batch& batch) const override {
+    Plan p;
+    model::ModelContext<M, Dry> dry;
+    fill(dry, ctx_.whole, ctx_.rank, ctx_.numbers);
+    Dry::comm comm{ctx_.rank.size};
+    dry.stream = &p.launches;
+    dry.comm = &comm;
+    dry.batch = batch;
+    (void)net_(dry);
+    p.scratch_bytes = dry.arena.peak;
+    return p;
+  }
+  std::size_t kv_bytes_per_token() const override {
+    return kernels::KvLayout<typename M::kv, M::spec.attn.head_dim>::bytes_per_token(ctx_.kv_heads());
+  }
+  void attach(const Resources& r) override {
+    if constexpr (std::is_same_v<typename M::backend::stream, ThreadPool*>) ctx_.stream = r.pool;
+    ctx_.comm = r.comm;
+    ctx_.arena = {r.scratch, r.scratch_bytes};
+    ctx_.kv = r.kv;
+    ctx_.cos_sin = r.cos_sin;
+  }
+  const float* step(const Batch& batch) noexcept override {
+    ctx_.batch = batch;
+    ctx_.arena.top = 0;
+    return net_(ctx_).data;
+  }
+  void sample(const kernels::sample::args& a) noexcept override { run<kernels::sample>(ctx_, a); }
+
+ private:
+  template <class Ctx> static void fill(Ctx& ctx, const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) {
+    ctx.whole = whole;
+    ctx.local = model::shard(whole, rank);
+    ctx.rank = rank;
+    ctx.numbers = numbers;
+  }
+
+  Net net_;
+  model::ModelContext<M> ctx_;
+};
+
+}  // namespace atom::engine

@@ -1,0 +1,100 @@
+#pragma once
+// What a forward pass may touch: a stream, an arena, the batch, the rank's communicator. One context per rank, reused by every
+// step.
+// One idea: memory is a plan, not an allocator. temp() bumps a pointer in one block; frame() releases at scope end; a dry run
+// of the same forward measures how large the block must be; a step allocates nothing.
+//   Idiom: the output first, then the frame, then temporaries.
+// To extend: a context is any type that satisfies StepContext.
+#include <cstddef>
+#include <cstring>
+
+#include "atom/core/error.hpp"
+#include "atom/core/run.hpp"
+#include "atom/core/tensor.hpp"
+
+namespace atom {
+
+/// Bump allocator over one block of the backend's memory. A null base measures without touching memory.
+struct Arena {
+  std::byte* base = nullptr;
+  std::size_t capacity = 0, top = 0, peak = 0;
+
+  void* take(std::size_t bytes) noexcept {
+    const std::size_t at = (top + 63) & ~std::size_t{63};
+    top = at + bytes;
+    if (top > peak) peak = top;
+    ATOM_ASSERT(!base || top <= capacity, "the step needs more scratch than its dry run planned");
+    return base ? base + at : nullptr;
+  }
+};
+
+/// Everything taken while a Frame lives is released when it ends. Checked builds poison what they release.
+class Frame {
+ public:
+  explicit Frame(Arena& arena) noexcept : arena_(arena), mark_(arena.top) {}
+  ~Frame() {
+#if defined(ATOM_CHECKED)
+    if (arena_.base) std::memset(arena_.base + mark_, 0xff, arena_.top - mark_);  // 0xffff is NaN in every float type
+#endif
+    arena_.top = mark_;
+  }
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+
+ private:
+  Arena& arena_;
+  std::size_t mark_;
+};
+
+/// One step's worth of work, built by the engine. All arrays live in the backend's memory.
+struct Batch {
+  const int* tokens = nullptr;       // (rows)
+  const int* positions = nullptr;    // (rows)
+  const int* slots = nullptr;        // (rows): page index * page_tokens + token within the page
+  const int* block_table = nullptr;  // (seqs, table_stride)
+  const int* first_row = nullptr;    // (seqs + 1)
+  const int* context = nullptr;      // (seqs): tokens in the cache once this step's are written
+  const int* logit_rows = nullptr;   // (logits): rows whose logits are wanted; null: all rows
+  int rows = 0, seqs = 0, logits = 0, table_stride = 0;
+};
+
+/// This rank's pages: per layer K then V, each `half` bytes.
+struct KvCache {
+  std::byte* base = nullptr;
+  std::size_t half = 0;
+  template <class Kv> Kv* k(int layer) const { return at<Kv>(2 * static_cast<std::size_t>(layer)); }
+  template <class Kv> Kv* v(int layer) const { return at<Kv>(2 * static_cast<std::size_t>(layer) + 1); }
+
+ private:
+  template <class Kv> Kv* at(std::size_t i) const { return base ? reinterpret_cast<Kv*>(base + i * half) : nullptr; }
+};
+
+template <class C>
+concept StepContext = requires(C& c) {
+  typename C::backend;  // where run<Op>(ctx, ...) goes
+  typename C::act;      // what activations are stored in
+  c.stream;
+  c.arena;
+  c.batch;
+  c.frame();
+};
+
+/// The part every context has. Models add their dimensions (model::ModelContext).
+template <class B, class T> struct Context {
+  using backend = B;
+  using act = T;
+  using comm_type = typename B::comm;
+  static constexpr int tp = 1;
+  typename B::stream stream{};
+  Arena arena{};
+  Batch batch{};
+  comm_type* comm = nullptr;
+  [[nodiscard]] Frame frame() noexcept { return Frame(arena); }
+};
+
+/// Scratch until the enclosing frame ends. T: element; rows x cols.
+template <class T, int R = dynamic, int C = dynamic> Tensor<T, R, C> temp(StepContext auto& ctx, int rows, int cols) noexcept {
+  return {static_cast<T*>(ctx.arena.take(static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols) * sizeof(T))), rows, cols};
+}
+
+}  // namespace atom

@@ -1,0 +1,67 @@
+#pragma once
+// Executor: one loaded model, ready to step. Owns the checkpoint mapping, the ranks with their weights, cache and scratch, and
+// the rope table.
+// One idea: everything that can fail happens in the constructor; afterwards forward() and sample() are noexcept and allocate
+// nothing.
+// To extend: pass a Registry with your own builds; without one the universal builds are used.
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "atom/engine/any_model.hpp"
+#include "atom/engine/config.hpp"
+#include "atom/engine/progress.hpp"
+#include "atom/engine/registry.hpp"
+
+namespace atom::engine {
+
+/// The universal builds: head_dim 64 and 128 of every family, all other dimensions from config.json.
+const Registry& universal_builds();
+
+struct ExecutorOptions {
+  std::string model_dir;
+  std::string backend = "cpu";  // cpu, ref
+  DType act = DType::bf16;      // f32, bf16
+  std::string quant = "none";   // none, int8
+  int tensor_parallel_size = 1;
+  int threads = 0;         // in all, shared out over ranks; 0: one per CPU this process may use
+  int max_rows = 512;      // tokens per step
+  int max_seqs = 1;        // sequences per step
+  int max_logits = 1;      // rows of logits per step
+  int context_tokens = 0;  // cache capacity in tokens, all sequences together; 0: the checkpoint's max_position
+  const Registry* builds = nullptr;
+  Progress* progress = nullptr;
+};
+
+struct MemoryUse {  // bytes, summed over ranks
+  std::size_t weights = 0, weights_in_file = 0, kv_cache = 0, scratch = 0, rope_table = 0;
+};
+
+class Executor {
+ public:
+  /// Throws atom::Error: config, checkpoint, no build, or memory.
+  explicit Executor(const ExecutorOptions& options);
+  ~Executor();
+
+  /// One step over all ranks. Returns (batch.logits, vocab) float, valid until the next call.
+  const float* forward(const Batch& batch) noexcept;
+  /// Samples `rows` rows of logits; see kernels::sample.
+  void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept;
+
+  [[nodiscard]] const ModelConfig& config() const;
+  [[nodiscard]] const Variant& build() const;
+  [[nodiscard]] MemoryUse memory() const;
+  [[nodiscard]] std::size_t parameters() const;  ///< elements, tied ones once
+  [[nodiscard]] int context_tokens() const;      ///< cache capacity
+  [[nodiscard]] int max_rows() const;
+  [[nodiscard]] int max_logits() const;
+  /// What one step over `batch` launches on one rank, by a dry run.
+  [[nodiscard]] Plan plan(const Batch& batch) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace atom::engine

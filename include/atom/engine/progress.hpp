@@ -1,0 +1,15 @@
+#pragma once
+// Progress: long work tells its caller how far it is; the caller decides whether a person is watching.
+#include <cstddef>
+#include <string_view>
+
+namespace atom::engine {
+
+/// Called now and then, from one thread, with 0 <= done <= total; done == total exactly once, at the end.
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  virtual void update(std::string_view what, std::size_t done, std::size_t total) = 0;
+};
+
+}  // namespace atom::engine

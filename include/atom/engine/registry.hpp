@@ -1,0 +1,67 @@
+#pragma once
+// Registry: the builds a binary contains, and the choice among them.
+// One idea: what a checkpoint and an operator ask for (Wanted) is compared with what each build fixes; the most specific build
+// that admits it wins, and when none does the message says which demand nothing meets and how to add a build.
+// To extend: registry.add(variant<my_build, my_net>("name")).
+#include <concepts>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "atom/engine/any_model.hpp"
+
+namespace atom::engine {
+
+struct Wanted {
+  model::ModelSpec spec;
+  DType weights = DType::bf16;  // of the checkpoint
+  std::string quant = "none";   // none, int8
+  DType act = DType::bf16;      // f32, bf16
+  std::string backend = "cpu";  // cpu, ref
+  int tp = 1;
+};
+
+struct Variant {
+  std::string name;
+  const model::ModelSpec* spec;  // `dynamic` holes allowed
+  DType weights;
+  std::string_view quant;
+  DType act;
+  std::string_view backend;
+  int tp;  // `dynamic`: any
+  std::unique_ptr<AnyModel> (*make)(const model::ModelSpec& whole, model::Rank, const model::Numbers&);
+};
+
+class Registry {
+ public:
+  void add(Variant v) { variants_.push_back(std::move(v)); }
+  [[nodiscard]] const std::vector<Variant>& variants() const { return variants_; }
+  /// Throws atom::Error naming the first demand that no build meets.
+  [[nodiscard]] const Variant& choose(const Wanted& wanted) const;
+
+ private:
+  std::vector<Variant> variants_;
+};
+
+template <class Q> inline constexpr std::string_view quant_name = "none";
+template <> inline constexpr std::string_view quant_name<quant::PerToken<int8>> = "int8";
+
+template <class B> inline constexpr std::string_view backend_name = "?";
+template <> inline constexpr std::string_view backend_name<Ref> = "ref";
+template <> inline constexpr std::string_view backend_name<Cpu> = "cpu";
+
+template <model::Build M, template <class> class Net> Variant variant(std::string name) {
+  return {std::move(name),
+          &M::spec,
+          dtype_of<typename M::quants::head::weight>,
+          quant_name<typename M::quants::mlp>,
+          dtype_of<typename M::act>,
+          backend_name<typename M::backend>,
+          M::parallel.tp,
+          [](const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) -> std::unique_ptr<AnyModel> {
+            return std::make_unique<Loaded<M, Net<M>>>(whole, rank, numbers);
+          }};
+}
+
+}  // namespace atom::engine

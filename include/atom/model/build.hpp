@@ -1,0 +1,94 @@
+#pragma once
+// A *build* is one named type that says everything: architecture, where it runs, how weights, activations and cache are
+// stored, how it is cut over ranks.
+// One idea: modules take only this type, so a diagnostic reads Qwen3Attention<qwen3_0_6b> and nothing longer; every illegal
+// combination is refused in check<M>(), in English.
+// To extend: write such a struct.
+//   struct my_build {
+//     static constexpr ModelSpec spec{.arch = Arch::qwen3, .d_model = 1024, ...};   // `dynamic` where config.json may decide
+//     static constexpr Parallel parallel{.tp = 1};
+//     using backend = Cpu;  using act = bf16;  using kv = bf16;  using quants = Quants<quant::No>;
+//   };
+#include "atom/engine/context.hpp"
+#include "atom/model/numbers.hpp"
+#include "atom/model/spec.hpp"
+#include "atom/quant/scheme.hpp"
+
+namespace atom::model {
+
+/// Where each scheme applies. The head defaults to unquantised.
+template <class Attn, class Mlp = Attn, class Head = quant::No> struct Quants {
+  using attn = Attn;
+  using mlp = Mlp;
+  using head = Head;
+};
+
+template <class M>
+concept Build = requires {
+  { M::spec } -> std::convertible_to<const ModelSpec&>;
+  { M::parallel } -> std::convertible_to<const Parallel&>;
+  typename M::backend;
+  typename M::act;
+  typename M::kv;
+  typename M::quants;
+};
+
+template <class M> consteval bool check() {
+  constexpr ModelSpec s = M::spec;
+  constexpr AttnSpec a = s.attn;
+  constexpr int tp = M::parallel.tp;
+  static_assert(tp == dynamic || tp >= 1, "atom: tensor-parallel size must be at least 1");
+  static_assert(a.head_dim != dynamic,
+                "atom: head_dim sizes register arrays; fix it in the build's spec (64, 128), even in a universal build");
+  static_assert(a.heads == dynamic || tp == dynamic || a.heads % tp == 0,
+                "atom: attention heads must divide by tensor-parallel size");
+  static_assert(a.heads == dynamic || a.kv_heads == dynamic || a.heads % a.kv_heads == 0,
+                "atom: heads must be a multiple of kv_heads");
+  static_assert(a.kv_heads == dynamic || tp == dynamic || a.kv_heads % tp == 0 || tp % a.kv_heads == 0,
+                "atom: kv_heads must divide by tensor-parallel size, or the size by kv_heads (then they are replicated)");
+  static_assert(s.d_ff == dynamic || tp == dynamic || s.d_ff % tp == 0, "atom: d_ff must divide by tensor-parallel size");
+  static_assert(
+      quant::Scheme<typename M::quants::attn> && quant::Scheme<typename M::quants::mlp> && quant::Scheme<typename M::quants::head>,
+      "atom: Quants<...> takes quantization schemes: empty types with weight, act, scale and name() (docs/adding_a_scheme.md)");
+  static_assert(!quant::QuantizesActivations<typename M::quants::head>,
+                "atom: an lm_head with quantised activations is not supported; use Quants<..., quant::No>");
+  static_assert(dtype_of<typename M::act> == DType::f32 || dtype_of<typename M::act> == DType::bf16,
+                "atom: activations are float or bf16");
+  return true;
+}
+
+/// The widths of a build as one rank sees them: S(Axis::q, Axis::kv, Axis::kv) is the rows of a packed qkv weight.
+template <Build M> struct Sizes {
+  static constexpr ModelSpec fixed = shard(M::spec, {0, M::parallel.tp});
+  constexpr Width operator()(Axis a, Axis b = Axis::none, Axis c = Axis::none) const {
+    int n = size(fixed, a);
+    if (b != Axis::none) n = add(n, size(fixed, b));
+    if (c != Axis::none) n = add(n, size(fixed, c));
+    return Width(n, a, b, c);
+  }
+};
+
+/// The context a build's forward pass runs in; B differs from M::backend in a dry run.
+template <Build M, class B = typename M::backend> struct ModelContext : Context<B, typename M::act> {
+  static_assert(check<M>());
+  static constexpr int tp = M::parallel.tp;
+  static constexpr ModelSpec fixed = Sizes<M>::fixed;
+
+  ModelSpec whole{}, local{};  // as config.json says, and this rank's share
+  Rank rank{};
+  Numbers numbers{};
+  const float* cos_sin = nullptr;  // (max positions, rotary_dim)
+  KvCache kv{};
+
+  /// A number if the build fixes it, else the config's.
+  static constexpr int pick(int build, int config) { return build == dynamic ? config : build; }
+  constexpr int heads() const { return pick(fixed.attn.heads, local.attn.heads); }
+  constexpr int kv_heads() const { return pick(fixed.attn.kv_heads, local.attn.kv_heads); }
+  constexpr int whole_vocab() const { return whole.vocab; }
+  constexpr Share vocab() const { return share(whole, Axis::vocab, rank); }
+  /// Columns between the first logits of neighbouring ranks.
+  constexpr int vocab_stride() const { return share(whole, Axis::vocab, {0, rank.size}).count; }
+  constexpr int rotary_dim() const { return numbers.rope.rotary_dim; }
+};
+
+}  // namespace atom::model

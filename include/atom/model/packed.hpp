@@ -1,0 +1,18 @@
+#pragma once
+// Packed modules: which checkpoint tensors, in order, are the parts of one of ours.
+// To extend: one row. The part sizes follow from the weight's axes.
+#include <string_view>
+
+namespace atom::model {
+
+struct Packed {
+  std::string_view ours;
+  std::string_view parts[3];
+};
+
+inline constexpr Packed packed_modules[] = {
+    {"qkv_proj", {"q_proj", "k_proj", "v_proj"}},
+    {"gate_up_proj", {"gate_proj", "up_proj", {}}},
+};
+
+}  // namespace atom::model

@@ -1,0 +1,25 @@
+#pragma once
+// Qwen3, dense: every q and k head is normalised before it rotates.   https://arxiv.org/abs/2505.09388
+#include "atom/model/decoder.hpp"
+
+namespace atom::model {
+
+template <Build M> struct Qwen3Attention {
+  static constexpr Sizes<M> S{};
+  static constexpr int D = M::spec.attn.head_dim;
+  using scheme = typename M::quants::attn;
+  using Qkv = Linear<scheme, TPDim::col, S(Axis::q, Axis::kv, Axis::kv), S(Axis::d_model), Bias::qkv>;
+  using Out = Linear<scheme, TPDim::row, S(Axis::d_model), S(Axis::q), Bias::o>;
+  ATOM_MODULE(Qwen3Attention, (Qkv, qkv_proj), (Out, o_proj), (HeadNorm, q_norm), (HeadNorm, k_norm));
+
+  void operator()(StepContext auto& ctx, const auto& x, int layer, auto out) const {
+    auto f = ctx.frame();
+    auto qkv = qkv_proj(ctx, x);
+    norm_rotate<D>(ctx, qkv, q_norm, k_norm);
+    o_proj(ctx, attend<Mha<D>, typename M::kv>(ctx, qkv, layer), out);
+  }
+};
+
+template <Build M> using Qwen3 = CausalLM<M, DecoderLayer<M, Qwen3Attention<M>>>;
+
+}  // namespace atom::model

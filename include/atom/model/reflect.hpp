@@ -1,0 +1,106 @@
+#pragma once
+// Reflection: a module lists its parameters once (ATOM_MODULE), under the checkpoint's own names; loader, memory planner,
+// inspector and tests walk that list.
+// One idea: templates end early. collect() turns a typed module tree into a plain table (ParamRef); everything after it is
+// ordinary code.
+// To extend: ATOM_MODULE(Type, (MemberType, member), ...) in your module; a module that stores a weight in its kernel's layout
+// describes itself through `template <class Ctx> void describe(ParamTable&, const ParamPath&)` (see ops::Linear).
+#include <boost/hana/accessors.hpp>
+#include <boost/hana/at.hpp>
+#include <boost/hana/concept/struct.hpp>
+#include <boost/hana/core/to.hpp>
+#include <boost/hana/define_struct.hpp>
+#include <boost/hana/first.hpp>
+#include <boost/hana/length.hpp>
+#include <boost/hana/second.hpp>
+#include <boost/hana/string.hpp>
+#include <boost/hana/tuple.hpp>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "atom/core/dtype.hpp"
+#include "atom/core/tensor.hpp"
+#include "atom/model/spec.hpp"
+#include "atom/quant/weight_layout.hpp"
+
+#define ATOM_MODULE BOOST_HANA_DEFINE_STRUCT
+
+namespace atom {
+
+/// How a weight (out, in) is cut over tensor-parallel ranks: not at all, by output rows, or by input columns.
+enum class TPDim : unsigned char { none, col, row };
+
+}  // namespace atom
+
+namespace atom::model {
+
+/// A parameter: a view bound by the loader. Rows and Cols name their axes, so the shape follows from the spec.
+template <class T, Width Rows = {}, Width Cols = {}, TPDim Cut = TPDim::none> struct Param : Tensor<T, Rows.n, Cols.n> {};
+/// Stands where a scheme or spec has no such parameter.
+struct NoParam {};
+
+/// One row of the table: everything the loader needs, no templates left.
+struct ParamRef {
+  std::string name;  // checkpoint name, without packing: "model.layers.0.self_attn.qkv_proj.weight"
+  void* param;       // the Tensor to bind
+  void (*bind)(void* param, void* data, int rows, int cols);
+  DType dtype;       // element type as stored in memory
+  Width rows, cols;  // axes; a vector has no column axis
+  TPDim cut;
+  Bias when = Bias::never;                      // for biases: the switch of the spec that says it exists
+  const quant::WeightLayout* layout = nullptr;  // null: row-major
+  // For schemes that quantise a plain checkpoint at load: encodes elements [first, first + n) of a row of `full` floats.
+  void (*encode)(const float* row, int full, int first, int n, void* out, float* scale) = nullptr;
+  float** scale = nullptr;  // receives (rows) scales
+};
+using ParamTable = std::vector<ParamRef>;
+
+struct ParamPath {  // spelled out only when a leaf is added
+  const ParamPath* up;
+  std::string_view key;
+};
+std::string spell(const ParamPath& path);
+
+template <class T> inline constexpr bool is_param = false;
+template <class T, Width R, Width C, TPDim K> inline constexpr bool is_param<Param<T, R, C, K>> = true;
+template <class T>
+concept Module = boost::hana::Struct<T>::value;
+
+template <class T, Width R, Width C, TPDim K> ParamRef param_ref(std::string name, Param<T, R, C, K>& p) {
+  const auto bind = [](void* param, void* data, int rows, int cols) {
+    *static_cast<Tensor<T, R.n, C.n>*>(static_cast<Param<T, R, C, K>*>(param)) = {static_cast<T*>(data), rows, cols};
+  };
+  return {std::move(name), &p, bind, dtype_of<T>, R, C, K};
+}
+
+// Indexed rather than hana::for_each: a diagnostic then names one field, not every field's pair type.
+template <std::size_t I, class M, class F> void visit_field(M& m, F& f) {
+  namespace hana = boost::hana;
+  auto a = hana::at_c<I>(hana::accessors<std::remove_const_t<M>>());
+  f(std::string_view(hana::to<char const*>(hana::first(a))), hana::second(a)(m));
+}
+/// f(name, member) for every member listed in ATOM_MODULE, in order.
+template <class M, class F> void for_each_field(M& m, F&& f) {
+  constexpr std::size_t n = decltype(boost::hana::length(boost::hana::accessors<std::remove_const_t<M>>()))::value;
+  [&]<std::size_t... I>(std::index_sequence<I...>) { (visit_field<I>(m, f), ...); }
+  (std::make_index_sequence<n>{});
+}
+
+/// Appends the parameters below `m` to `out`. Ctx decides the kernels, and so the layouts, of a build.
+template <class Ctx, class M> void collect(M& m, ParamTable& out, const ParamPath* up = nullptr) {
+  for_each_field(m, [&](std::string_view key, auto& child) {
+    using C = std::remove_reference_t<decltype(child)>;
+    const ParamPath here{up, key};
+    if constexpr (requires { child.template describe<Ctx>(out, here); })
+      child.template describe<Ctx>(out, here);
+    else if constexpr (is_param<C>)
+      out.push_back(param_ref(spell(here), child));
+    else if constexpr (Module<C>)
+      collect<Ctx>(child, out, &here);
+  });
+}
+
+}  // namespace atom::model

@@ -1,0 +1,25 @@
+#pragma once
+// silu_mul<Consumer>: the middle of a SwiGLU MLP, quantised in the same pass when the projection behind it wants that.
+#include "atom/engine/context.hpp"
+#include "atom/ops/activation_op.hpp"
+#include "atom/quant/qtensor.hpp"
+
+namespace atom::ops {
+
+/// gate_up: (rows, 2n) -> (rows, n), a Tensor or the QTensor that Consumer takes.
+template <class Consumer, StepContext Ctx> auto silu_mul(Ctx& ctx, auto gate_up) {
+  using T = typename Ctx::act;
+  using Q = typename Consumer::scheme;
+  const int n = gate_up.cols / 2;
+  if constexpr (quant::QuantizesActivations<Q>) {
+    auto y = quant::qtemp<Q>(ctx, gate_up.rows, n);
+    run<kernels::silu_mul<Q, T>>(ctx, {gate_up.data, nullptr, y.data, y.scales, gate_up.rows, n, gate_up.stride});
+    return y;
+  } else {
+    auto y = temp<T>(ctx, gate_up.rows, n);
+    run<kernels::silu_mul<quant::Keep, T>>(ctx, {gate_up.data, y.data, nullptr, nullptr, gate_up.rows, n, gate_up.stride});
+    return y;
+  }
+}
+
+}  // namespace atom::ops

@@ -1,0 +1,33 @@
+#pragma once
+// Reference: silu_mul.
+#include "atom/core/backend.hpp"
+#include "atom/ops/activation_op.hpp"
+#include "atom/quant/codec.hpp"
+
+namespace atom {
+
+template <quant::Scheme Q, class T> struct impl<kernels::silu_mul<Q, T>, Ref> {
+  using op = kernels::silu_mul<Q, T>;
+  static void run(Ref::stream, const typename op::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r) {
+      const T* gate = a.gate_up + static_cast<std::ptrdiff_t>(r) * a.ldx;
+      const T* up = gate + a.cols;
+      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
+      const auto value = [&](int c) {
+        const auto g = static_cast<float>(gate[c]);
+        return static_cast<float>(T(static_cast<float>(T(g / (1 + std::exp(-g)))) * static_cast<float>(up[c])));
+      };
+      if constexpr (op::quantizes) {
+        using codec = quant::codec<Q>;
+        float top = 0;
+        for (int c = 0; c < a.cols; ++c) top = std::fmax(top, std::fabs(value(c)));
+        a.scale[r] = top / codec::largest;
+        for (int c = 0; c < a.cols; ++c) a.q[at + c] = codec::encode(value(c), a.scale[r]);
+      } else {
+        for (int c = 0; c < a.cols; ++c) a.y[at + c] = T(value(c));
+      }
+    }
+  }
+};
+
+}  // namespace atom

@@ -1,0 +1,52 @@
+#pragma once
+// Attention as a forward pass says it: rotate, then attend<Kind, Kv>.
+// One idea: the kind of attention is a type that says what the cache holds and how wide a head is; batching, pages and ranks
+// are the context's business.
+// To extend: a kind (latent, windowed, sparse) is a new tag with its own attend() and keys.
+#include "atom/engine/context.hpp"
+#include "atom/ops/attention_op.hpp"
+
+namespace atom::ops {
+
+/// Multi-head, grouped-query included: K and V of head width D.
+template <int D> struct Mha {
+  static_assert(D != dynamic, "atom: head_dim sizes register arrays; fix it in the build's spec, universal builds included");
+};
+
+/// Rotates the q and k heads of qkv (rows, (heads + 2 kv_heads) D) in place.
+template <int D, StepContext Ctx> void rotate(Ctx& ctx, auto qkv) {
+  run<kernels::rope<typename Ctx::act, D, kernels::RopeFlags{}>>(
+      ctx, {qkv.data, ctx.batch.positions, ctx.cos_sin, nullptr, nullptr, qkv.rows, ctx.heads(), ctx.kv_heads(), qkv.stride,
+            ctx.rotary_dim(), 0});
+}
+/// The same after an RMSNorm of every q and k head (Qwen3).
+template <int D, StepContext Ctx> void norm_rotate(Ctx& ctx, auto qkv, const auto& q_norm, const auto& k_norm) {
+  run<kernels::rope<typename Ctx::act, D, kernels::RopeFlags{.qk_norm = true}>>(
+      ctx, {qkv.data, ctx.batch.positions, ctx.cos_sin, q_norm.weight.data, k_norm.weight.data, qkv.rows, ctx.heads(),
+            ctx.kv_heads(), qkv.stride, ctx.rotary_dim(), ctx.numbers.rms_eps});
+}
+
+template <class Kind, class Kv> struct attend_op;
+template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
+  template <StepContext Ctx> static auto run(Ctx& ctx, auto qkv, int layer) {
+    using T = typename Ctx::act;
+    const int heads = ctx.heads(), kv_heads = ctx.kv_heads();
+    const Batch& b = ctx.batch;
+    Kv* k_pages = ctx.kv.template k<Kv>(layer);
+    Kv* v_pages = ctx.kv.template v<Kv>(layer);
+    auto o = temp<T>(ctx, qkv.rows, heads * D);
+    const auto k = columns(qkv, heads * D, kv_heads * D), v = columns(qkv, (heads + kv_heads) * D, kv_heads * D);
+    atom::run<kernels::kv_write<T, Kv, D>>(ctx, {k.data, v.data, k_pages, v_pages, b.slots, qkv.rows, kv_heads, qkv.stride});
+    atom::run<kernels::paged_attention<T, Kv, D>>(
+        ctx, {qkv.data, o.data, k_pages, v_pages, b.block_table, b.first_row, b.context, qkv.rows, b.seqs, heads, kv_heads,
+              qkv.stride, b.table_stride, ctx.numbers.attn_scale});
+    return o;
+  }
+};
+
+/// Appends this step's keys and values to the cache, then attends over it. qkv as above -> (rows, heads D).
+template <class Kind, class Kv, StepContext Ctx> auto attend(Ctx& ctx, auto qkv, int layer) {
+  return attend_op<Kind, Kv>::run(ctx, qkv, layer);
+}
+
+}  // namespace atom::ops

@@ -1,0 +1,76 @@
+#pragma once
+// Attention over a paged KV cache and the ops in front of it: rope (with optional QK-norm), cache write, attention.
+// One idea: one attention key serves prefill, chunked prefill and decode: a sequence brings `n` query rows, and its cache holds
+// `context` tokens whose last n are those rows.
+#include "atom/core/cost.hpp"
+#include "atom/core/name.hpp"
+#include "atom/core/run.hpp"
+#include "atom/ops/kv_layout.hpp"
+
+namespace atom::kernels {
+
+struct RopeFlags {
+  bool qk_norm = false;  // first RMSNorm each q and k head over D (rounded to T, then weighed), then rotate
+  bool operator==(const RopeFlags&) const = default;
+};
+
+/// Rotates q and k heads in place, half-split ("NeoX") pairs (i, i + R/2) of the first R = rotary_dim channels; v is untouched.
+template <class T, int D, RopeFlags F> struct rope {
+  struct args {
+    T* qkv;                // (rows, (heads + 2 * kv_heads) * D): q heads, k heads, v heads; row stride ld
+    const int* positions;  // (rows)
+    const float* cos_sin;  // (positions, rotary_dim): cos[R/2], sin[R/2]
+    const float* q_norm;   // (D), or null without F.qk_norm
+    const float* k_norm;   // (D), or null without F.qk_norm
+    int rows, heads, kv_heads, ld, rotary_dim;
+    float eps;
+  };
+  static constexpr Name name() { return {F.qk_norm ? "qk_norm_rope<" : "rope<", type_name<T>, ",", name_of_int(D), ">"}; }
+  static constexpr Cost cost(const args& a) {
+    const double n = double(a.rows) * (a.heads + a.kv_heads) * D;
+    return {2 * n * sizeof(T), (F.qk_norm ? 7 : 3) * n};
+  }
+};
+
+/// Stores this step's keys and values. slots[r] = page index * page_tokens + token within the page.
+template <class T, class Kv, int D> struct kv_write {
+  struct args {
+    const T* k;        // (rows, kv_heads * D), row stride ld
+    const T* v;        // (rows, kv_heads * D), row stride ld
+    Kv* k_pages;       // KvLayout<Kv, D>: (pages, kv_heads, page_tokens, D)
+    Kv* v_pages;       // likewise
+    const int* slots;  // (rows)
+    int rows, kv_heads, ld;
+  };
+  static constexpr Name name() { return {"kv_write<", type_name<T>, ",", type_name<Kv>, ",", name_of_int(D), ">"}; }
+  static constexpr Cost cost(const args& a) { return {2.0 * a.rows * a.kv_heads * D * (sizeof(T) + sizeof(Kv)), 0}; }
+};
+
+/// o = softmax(q · Kᵀ * scale, causal) · V per head; query head h reads KV head h / (heads / kv_heads).
+/// Row i of sequence s, i in [0, n), n = first_row[s+1] - first_row[s], is at position context[s] - n + i and sees positions <= it.
+template <class T, class Kv, int D> struct paged_attention {
+  struct args {
+    const T* q;              // (rows, heads * D), row stride ldq
+    T* o;                    // (rows, heads * D), row stride heads * D
+    const Kv* k_pages;       // KvLayout<Kv, D>: (pages, kv_heads, page_tokens, D)
+    const Kv* v_pages;       // likewise
+    const int* block_table;  // (seqs, table_stride): page index of each page_tokens tokens of the sequence
+    const int* first_row;    // (seqs + 1): rows of sequence s are [first_row[s], first_row[s + 1])
+    const int* context;      // (seqs): tokens in the cache, this step's included
+    int rows, seqs, heads, kv_heads, ldq, table_stride;
+    float scale;
+  };
+  static constexpr Name name() { return {"paged_attention<", type_name<T>, ",", type_name<Kv>, ",", name_of_int(D), ">"}; }
+  /// Reads the block tables' lengths, so the batch must be real; a dry run has null pointers and counts q and o only.
+  static constexpr Cost cost(const args& a) {
+    Cost c{2.0 * a.rows * a.heads * D * sizeof(T), 0};
+    if (!a.context || !a.first_row) return c;
+    for (int s = 0; s < a.seqs; ++s) {
+      const double n = a.first_row[s + 1] - a.first_row[s], len = a.context[s];
+      c += {2 * len * a.kv_heads * D * sizeof(Kv), 4 * a.heads * D * (n * (len - n) + n * (n + 1) / 2)};
+    }
+    return c;
+  }
+};
+
+}  // namespace atom::kernels

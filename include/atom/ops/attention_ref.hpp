@@ -1,0 +1,84 @@
+#pragma once
+// Reference: rope, kv_write, paged_attention.
+#include <cmath>
+
+#include "atom/core/backend.hpp"
+#include "atom/ops/attention_op.hpp"
+
+namespace atom {
+
+template <class T, int D, kernels::RopeFlags F> struct impl<kernels::rope<T, D, F>, Ref> {
+  static void run(Ref::stream, const typename kernels::rope<T, D, F>::args& a) noexcept {
+    const int half = a.rotary_dim / 2;
+    for (int r = 0; r < a.rows; ++r) {
+      const float* cos = a.cos_sin + static_cast<std::ptrdiff_t>(a.positions[r]) * a.rotary_dim;
+      const float* sin = cos + half;
+      for (int h = 0; h < a.heads + a.kv_heads; ++h) {
+        T* x = a.qkv + static_cast<std::ptrdiff_t>(r) * a.ld + static_cast<std::ptrdiff_t>(h) * D;
+        if constexpr (F.qk_norm) {
+          const float* w = h < a.heads ? a.q_norm : a.k_norm;
+          double squares = 0;
+          for (int i = 0; i < D; ++i) squares += double{static_cast<float>(x[i])} * double{static_cast<float>(x[i])};
+          const auto inverse = static_cast<float>(1 / std::sqrt(squares / D + double{a.eps}));
+          for (int i = 0; i < D; ++i) x[i] = T(w[i] * static_cast<float>(T(static_cast<float>(x[i]) * inverse)));
+        }
+        for (int i = 0; i < half; ++i) {
+          const auto left = static_cast<float>(x[i]), right = static_cast<float>(x[i + half]);
+          x[i] = T(left * cos[i] - right * sin[i]);
+          x[i + half] = T(right * cos[i] + left * sin[i]);
+        }
+      }
+    }
+  }
+};
+
+template <class T, class Kv, int D> struct impl<kernels::kv_write<T, Kv, D>, Ref> {
+  static void run(Ref::stream, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept {
+    using layout = kernels::KvLayout<Kv, D>;
+    for (int r = 0; r < a.rows; ++r)
+      for (int h = 0; h < a.kv_heads; ++h) {
+        const std::size_t to = layout::at(a.slots[r] / layout::page, h, a.slots[r] % layout::page, a.kv_heads);
+        const std::ptrdiff_t from = static_cast<std::ptrdiff_t>(r) * a.ld + static_cast<std::ptrdiff_t>(h) * D;
+        for (int i = 0; i < D; ++i) {
+          a.k_pages[to + static_cast<std::size_t>(i)] = Kv(static_cast<float>(a.k[from + i]));
+          a.v_pages[to + static_cast<std::size_t>(i)] = Kv(static_cast<float>(a.v[from + i]));
+        }
+      }
+  }
+};
+
+template <class T, class Kv, int D> struct impl<kernels::paged_attention<T, Kv, D>, Ref> {
+  using op = kernels::paged_attention<T, Kv, D>;
+  static void run(Ref::stream, const typename op::args& a) noexcept {
+    for (int s = 0; s < a.seqs; ++s) {
+      const int rows = a.first_row[s + 1] - a.first_row[s];
+      for (int i = 0; i < rows; ++i)
+        for (int h = 0; h < a.heads; ++h) one(a, s, a.first_row[s] + i, a.context[s] - rows + i + 1, h);
+    }
+  }
+
+ private:
+  // One query head of one row over the first `visible` tokens: softmax in one pass, rescaling when the maximum grows.
+  static void one(const typename op::args& a, int s, int row, int visible, int head) noexcept {
+    using layout = kernels::KvLayout<Kv, D>;
+    const T* q = a.q + static_cast<std::ptrdiff_t>(row) * a.ldq + static_cast<std::ptrdiff_t>(head) * D;
+    const int kv_head = head / (a.heads / a.kv_heads);
+    double top = -INFINITY, sum = 0, o[D] = {};
+    for (int t = 0; t < visible; ++t) {
+      const int page = a.block_table[static_cast<std::ptrdiff_t>(s) * a.table_stride + t / layout::page];
+      const std::size_t at = layout::at(page, kv_head, t % layout::page, a.kv_heads);
+      double score = 0;
+      for (int d = 0; d < D; ++d)
+        score += double{static_cast<float>(q[d])} * double{static_cast<float>(a.k_pages[at + static_cast<std::size_t>(d)])};
+      score *= double{a.scale};
+      const double higher = std::fmax(top, score), keep = std::exp(top - higher), p = std::exp(score - higher);
+      sum = sum * keep + p;
+      for (int d = 0; d < D; ++d) o[d] = o[d] * keep + p * double{static_cast<float>(a.v_pages[at + static_cast<std::size_t>(d)])};
+      top = higher;
+    }
+    T* to = a.o + (static_cast<std::ptrdiff_t>(row) * a.heads + head) * D;
+    for (int d = 0; d < D; ++d) to[d] = T(static_cast<float>(o[d] / sum));
+  }
+};
+
+}  // namespace atom

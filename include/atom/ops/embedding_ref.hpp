@@ -1,0 +1,28 @@
+#pragma once
+// Reference: embed and gather_rows.
+#include "atom/core/backend.hpp"
+#include "atom/ops/embedding_op.hpp"
+
+namespace atom {
+
+template <class W, class T> struct impl<kernels::embed<W, T>, Ref> {
+  static void run(Ref::stream, const typename kernels::embed<W, T>::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r) {
+      const int row = a.tokens[r] - a.first;
+      T* y = a.y + static_cast<std::ptrdiff_t>(r) * a.cols;
+      const bool here = row >= 0 && row < a.vocab;
+      for (int c = 0; c < a.cols; ++c)
+        y[c] = here ? T(static_cast<float>(a.table[static_cast<std::ptrdiff_t>(row) * a.cols + c])) : T(0.0f);
+    }
+  }
+};
+
+template <class T> struct impl<kernels::gather_rows<T>, Ref> {
+  static void run(Ref::stream, const typename kernels::gather_rows<T>::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r)
+      for (int c = 0; c < a.cols; ++c)
+        a.y[static_cast<std::ptrdiff_t>(r) * a.cols + c] = a.x[static_cast<std::ptrdiff_t>(a.index[r]) * a.ldx + c];
+  }
+};
+
+}  // namespace atom

@@ -1,0 +1,48 @@
+#pragma once
+// Matrix multiplication on the Cpu backend (host-only declarations; the kernels are compiled once, per instruction set).
+// One idea: every weight type is stored as panels of 32 output rows made of 1 KiB tiles, so that one 64-byte load is an operand of
+// FMA, of the bf16 and int8 dot products, and of AMX alike: one packed copy serves prefill and decode on every ISA level.
+// To extend: a weight type whose element fits in 4 bytes needs one `Expand` (src/kernels/cpu/linear_panel.hpp).
+//
+// The panel of output rows [32 p, 32 p + 32) holds, for each 64 bytes of `in`, two tiles [16 dwords][16 rows]: a dword is one
+// float, two bf16 or fp16, or four int8, neighbours along `in`. Rows and `in` are padded with zeros. An int8 panel ends with
+// the sums of its 32 rows (int32), which turn unsigned-by-signed products into signed ones.
+//
+// Arithmetic: float activations or weights: fp32 FMA. bf16 by bf16: fp32 sums of bf16 products (levels avx512_bf16 and amx flush
+// denormals). int8: exact int32 sums, so |in| <= 2^17. Results do not depend on the number of threads. A row's result may depend
+// on the other rows of the call only by the order of summation: fewer than 4 rows split the sum into more partial sums, and amx
+// uses another unit from 5 rows (bf16) on; int8 sums are the same always.
+#include <cstddef>
+
+#include "atom/core/backend.hpp"
+#include "atom/ops/linear_op.hpp"
+
+namespace atom {
+namespace kernels {
+
+/// Scratch memory that linear needs of every thread of the pool, for matrices of up to `in` columns: engines call
+/// pool.reserve(linear_scratch_bytes(largest in)) at set-up. Independent of rows and out.
+std::size_t linear_scratch_bytes(int in) noexcept;
+
+template <class Q, class T, class Y>
+concept CpuLinear = (std::same_as<T, Y> || std::same_as<Y, float>)&&(std::same_as<T, float> || std::same_as<T, bf16>)&&(
+    std::same_as<Q, quant::NoAs<bf16>> || std::same_as<Q, quant::NoAs<fp16>> || std::same_as<Q, quant::NoAs<float>> ||
+    std::same_as<Q, quant::PerToken<int8>>);
+
+}  // namespace kernels
+
+template <class Q, class T, class Y>
+requires kernels::CpuLinear<Q, T, Y>
+struct impl<kernels::linear<Q, T, Y>, Cpu> {
+  /// `w` must have been packed by layout(); the pool's scratch must hold linear_scratch_bytes(in).
+  static void run(ThreadPool* pool, const typename kernels::linear<Q, T, Y>::args& a) noexcept;
+  static const quant::WeightLayout& layout();
+};
+
+template <class T>
+requires(std::same_as<T, float> || std::same_as<T, bf16>) struct impl<kernels::quantize<quant::PerToken<int8>, T>, Cpu> {
+  /// Bit for bit codec<PerToken<int8>>.
+  static void run(ThreadPool* pool, const typename kernels::quantize<quant::PerToken<int8>, T>::args& a) noexcept;
+};
+
+}  // namespace atom

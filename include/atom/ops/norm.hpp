@@ -1,0 +1,75 @@
+#pragma once
+// RMSNorm<Fused...>: the tags say what else happens in the same pass over the row.
+// One idea: a norm that quantises returns a QTensor, so its consumer's own quantise step disappears by overload; NormFor<C>
+// asks the *type* of what follows, and that is the whole fusion pass.
+// To extend: add a tag, a flag in kernels::NormFlags, and kernels; call sites change by type only.
+#include "atom/engine/context.hpp"
+#include "atom/model/reflect.hpp"
+#include "atom/ops/norm_op.hpp"
+#include "atom/quant/qtensor.hpp"
+
+namespace atom::ops {
+
+struct AddResidual {};  // residual += x, then normalise residual
+template <quant::QuantizesActivations Q> struct Quantize { using scheme = Q; };
+
+template <class T> inline constexpr bool is_quantize = false;
+template <class Q> inline constexpr bool is_quantize<Quantize<Q>> = true;
+template <class T>
+concept NormFusion = std::same_as<T, AddResidual> || is_quantize<T>;
+
+template <class... F> struct quant_of { using type = quant::Keep; };
+template <class Q, class... F> struct quant_of<Quantize<Q>, F...> { using type = Q; };
+template <class H, class... F> struct quant_of<H, F...> : quant_of<F...> {};
+
+/// hidden = sum + delta. A layer writes delta; the next AddResidual norm adds it. `pending`: there is a delta to add.
+template <class T> struct ResidualStream {
+  Tensor<T> sum, delta;  // (rows, d_model)
+  bool pending = false;
+};
+
+template <model::Width W, class... Fused> struct RMSNormOver {
+  static_assert((NormFusion<Fused> && ...), "atom: RMSNorm<...> accepts AddResidual and Quantize<Q>");
+  static_assert((int(is_quantize<Fused>) + ... + 0) <= 1, "atom: RMSNorm<...>: at most one Quantize<Q>");
+  static constexpr kernels::NormFlags flags{.residual = (std::same_as<Fused, AddResidual> || ...)};
+  using Q = typename quant_of<Fused...>::type;
+  using Weight = model::Param<float, W, model::Width{1}>;
+  ATOM_MODULE(RMSNormOver, (Weight, weight));
+
+  template <StepContext Ctx> auto operator()(Ctx& ctx, ResidualStream<typename Ctx::act>& r) const requires(flags.residual) {
+    auto x = r.delta;
+    if (!r.pending) x.data = nullptr;
+    r.pending = true;
+    return apply(ctx, x, r.sum.data);
+  }
+  template <StepContext Ctx> auto operator()(Ctx& ctx, Tensor<typename Ctx::act> x) const requires(!flags.residual) {
+    return apply(ctx, x, nullptr);
+  }
+
+ private:
+  template <class Ctx, class T> auto apply(Ctx& ctx, Tensor<T> x, T* residual) const {
+    using op = kernels::rmsnorm<flags, Q, T>;
+    const float eps = ctx.numbers.rms_eps;
+    if constexpr (op::quantizes) {
+      auto y = quant::qtemp<Q>(ctx, x.rows, x.cols);
+      run<op>(ctx, {x.data, residual, weight.data, nullptr, y.data, y.scales, x.rows, x.cols, x.stride, eps});
+      return y;
+    } else {
+      auto y = temp<T>(ctx, x.rows, x.cols);
+      run<op>(ctx, {x.data, residual, weight.data, y.data, nullptr, nullptr, x.rows, x.cols, x.stride, eps});
+      return y;
+    }
+  }
+};
+
+/// Over the model's width.
+template <class... Fused> using RMSNorm = RMSNormOver<model::Width(dynamic, model::Axis::d_model), Fused...>;
+/// Over one head: the weights of a QK-norm.
+using HeadNorm = RMSNormOver<model::Width(dynamic, model::Axis::head_dim)>;
+
+template <quant::Scheme Q> struct norm_for { using type = RMSNorm<AddResidual>; };
+template <quant::QuantizesActivations Q> struct norm_for<Q> { using type = RMSNorm<AddResidual, Quantize<Q>>; };
+/// The residual norm in front of consumer C (anything with a `scheme`): it quantises when C wants it quantised.
+template <class C> using NormFor = typename norm_for<typename C::scheme>::type;
+
+}  // namespace atom::ops

@@ -1,0 +1,63 @@
+#pragma once
+// RMSNorm and LayerNorm keys. rmsnorm's flags say what else happens in the same pass over the row.
+// One idea: flags are canonical, so RMSNorm<A, B> and RMSNorm<B, A> share one kernel.
+#include "atom/core/cost.hpp"
+#include "atom/core/run.hpp"
+#include "atom/quant/scheme.hpp"
+
+namespace atom::kernels {
+
+struct NormFlags {
+  bool residual = false;  // residual += x first, then normalise residual
+  bool operator==(const NormFlags&) const = default;
+};
+
+/// y = w * T(h * rsqrt(mean(h^2) + eps)) with h = x, or h = residual += x.   (models: Llama kind: round, then weigh)
+/// Q = quant::Keep writes y; a quantising scheme writes q and scale instead.
+template <NormFlags F, quant::Scheme Q, class T> struct rmsnorm {
+  static constexpr bool quantizes = quant::QuantizesActivations<Q>;
+  struct args {
+    const T* x;          // (rows, cols), row stride ldx; may be null with F.residual: nothing to add yet
+    T* residual;         // (rows, cols), or null without F.residual
+    const float* w;      // (cols)
+    T* y;                // (rows, cols), or null when quantising
+    typename Q::act* q;  // (rows, cols), or null
+    float* scale;        // (rows), or null
+    int rows, cols, ldx;
+    float eps;
+  };
+  static constexpr Name name() {
+    Name n{"rmsnorm<", type_name<T>};
+    if (F.residual) n += ",residual";
+    if constexpr (quantizes) {
+      n += ",";
+      n += Q::name();
+    }
+    n += ">";
+    return n;
+  }
+  static constexpr Cost cost(const args& a) {
+    const double n = double(a.rows) * a.cols;
+    const double out = quantizes ? 1 : sizeof(T);
+    return {n * ((a.x ? sizeof(T) : 0) + (F.residual ? (a.x ? 2 : 1) * sizeof(T) : 0) + out) + 4.0 * a.cols, 5 * n};
+  }
+};
+
+/// y = w * (x - mean) * rsqrt(var + eps) + b.
+template <class T> struct layernorm {
+  struct args {
+    const T* x;      // (rows, cols)
+    const float* w;  // (cols)
+    const float* b;  // (cols), or null
+    T* y;            // (rows, cols)
+    int rows, cols;
+    float eps;
+  };
+  static constexpr Name name() { return {"layernorm<", type_name<T>, ">"}; }
+  static constexpr Cost cost(const args& a) {
+    const double n = double(a.rows) * a.cols;
+    return {2 * n * sizeof(T) + 8.0 * a.cols, 7 * n};
+  }
+};
+
+}  // namespace atom::kernels

@@ -1,0 +1,50 @@
+#pragma once
+// The universal builds: one per head_dim, weight type, scheme, activation type and backend; every other dimension, and the
+// number of ranks, is a hole that config.json and the operator fill.
+#include "atom/engine/registry.hpp"
+
+namespace atom::builds {
+
+using namespace atom::model;
+
+constexpr ModelSpec universal_spec(Arch arch, int head_dim) {
+  ModelSpec s{.arch = arch, .attn = {.head_dim = head_dim, .qkv_bias = dynamic, .o_bias = dynamic}, .mlp_bias = dynamic};
+  s.attn.qk_norm = arch == Arch::qwen3;
+  return s;
+}
+
+template <Arch A, int D, class B, class T, class Body, class Head> struct universal {
+  static constexpr ModelSpec spec = universal_spec(A, D);
+  static constexpr Parallel parallel{.tp = dynamic};
+  using backend = B;
+  using act = T;
+  using kv = T;
+  using quants = Quants<Body, Body, Head>;
+};
+
+template <Arch A, template <class> class Net, int D, class B, class T> void add_head_dim(engine::Registry& r) {
+  const auto add = [&]<class Body, class Head>(Body, Head) {
+    const Name name{D == 64 ? "universal_d64_" : "universal_d128_", Body::name(), "_", type_name<T>};
+    r.add(engine::variant<universal<A, D, B, T, Body, Head>, Net>(std::string(std::string_view(name))));
+  };
+  add(quant::NoAs<bf16>{}, quant::NoAs<bf16>{});
+  add(quant::NoAs<fp16>{}, quant::NoAs<fp16>{});
+  add(quant::NoAs<float>{}, quant::NoAs<float>{});
+  add(quant::PerToken<int8>{}, quant::NoAs<bf16>{});
+}
+
+/// Every build of one family on one backend.
+template <Arch A, template <class> class Net, class B> void add_family(engine::Registry& r) {
+  add_head_dim<A, Net, 64, B, float>(r);
+  add_head_dim<A, Net, 64, B, bf16>(r);
+  add_head_dim<A, Net, 128, B, float>(r);
+  add_head_dim<A, Net, 128, B, bf16>(r);
+}
+
+// One translation unit per family and backend keeps the build parallel.
+void add_llama_cpu(engine::Registry&);
+void add_llama_ref(engine::Registry&);
+void add_qwen3_cpu(engine::Registry&);
+void add_qwen3_ref(engine::Registry&);
+
+}  // namespace atom::builds

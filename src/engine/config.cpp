@@ -1,0 +1,175 @@
+#include "atom/engine/config.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "atom/engine/json.hpp"
+
+#include "fields.hpp"
+#include "problems.hpp"
+#include "rope_config.hpp"
+
+namespace atom::engine {
+namespace {
+
+using model::Arch;
+
+void read_llama(Fields&, ModelConfig&);
+void read_qwen2(Fields&, ModelConfig&);
+void read_qwen3(Fields&, ModelConfig&);
+
+struct Architecture {
+  std::string_view name, model_type;
+  Arch arch;
+  int head_dim;                         // where the file gives none; 0: d_model / heads
+  void (*read)(Fields&, ModelConfig&);  // what this architecture has of its own
+};
+constexpr Architecture architectures[] = {
+    {"LlamaForCausalLM", "llama", Arch::llama, 0, read_llama},
+    {"Qwen2ForCausalLM", "qwen2", Arch::qwen2, 0, read_qwen2},
+    {"Qwen3ForCausalLM", "qwen3", Arch::qwen3, 128, read_qwen3},
+};
+
+/// Keys of config.json that change nothing here: bookkeeping, training, generation defaults of old files.
+constexpr std::string_view informative[] = {
+    "_name_or_path", "transformers_version", "use_cache", "tokenizer_class", "task_specific_params", "pad_token_id", "unk_token_id",
+    // training
+    "attention_dropout", "hidden_dropout", "initializer_range", "gradient_checkpointing", "unsloth_fixed", "unsloth_version",
+    // how frameworks split or call the computation, not what it is; pretraining_tp is one of them
+    "pretraining_tp", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "torchscript", "return_dict",
+    "output_attentions", "output_hidden_states", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder",
+    // generation_config.json has replaced these
+    "do_sample", "temperature", "top_k", "top_p", "max_length", "min_length"};
+
+const Architecture& architecture_of(Fields& fields, const Json& config) {
+  std::string_view key = "architectures";
+  std::string name;
+  const std::string type = fields.text("model_type", "");
+  if (const Json* list = fields.find(key); list && !list->as_array(key).empty()) {
+    name = list->as_array(key)[0].as_string(key);
+  } else {
+    key = "model_type";
+    name = type;
+  }
+  std::string known;
+  for (const Architecture& a : architectures) {
+    if (name == a.name || (key == "model_type" && name == a.model_type)) return a;
+    known += (known.empty() ? "" : ", ") + std::string(a.name);
+  }
+  throw Error(std::string(config.where()) + ": " + std::string(key) + ": " +
+              (name.empty() ? "missing" : in_quotes(name) + " is not supported") + "; supported: " + known);
+}
+
+DType read_dtype(Fields& fields) {
+  const std::string older = fields.text("torch_dtype", "bfloat16"), name = fields.text("dtype", older);
+  if (name == "bfloat16") return DType::bf16;
+  if (name == "float16") return DType::f16;
+  if (name == "float32") return DType::f32;
+  fields.problem(fields.find("dtype") ? "dtype" : "torch_dtype",
+                 in_quotes(name) + " is not supported; bfloat16, float16 and float32 are");
+  return DType::bf16;
+}
+
+void refuse_layer_types(Fields& fields, int layers) {
+  const std::string_view key = "layer_types";
+  const std::vector<std::string> types = fields.texts(key);
+  if (types.empty()) return;
+  if (layers > 0 && types.size() != static_cast<std::size_t>(layers)) {
+    fields.problem(key, "has " + std::to_string(types.size()) + " entries for " + std::to_string(layers) + " layers");
+  }
+  const auto other = std::find_if(types.begin(), types.end(), [](const std::string& type) { return type != "full_attention"; });
+  if (other != types.end()) fields.problem(key, in_quotes(*other) + " is not supported; only full_attention is");
+}
+
+/// Attention over a window shorter than the context is not supported. Published files hold a window that is switched off.
+void refuse_sliding_window(Fields& fields, const ModelConfig& c) {
+  const bool used = fields.flag("use_sliding_window", false);
+  const int window = fields.integer("sliding_window", non_negative, 0);
+  const int first = fields.integer("max_window_layers", non_negative, 28);
+  if (used && window > 0 && window < c.numbers.max_position && first < c.spec.layers) {
+    fields.problem("use_sliding_window", "a sliding window of " + std::to_string(window) + " positions is not supported");
+  }
+}
+
+void refuse_unsupported(Fields& fields) {
+  if (const std::string act = fields.text("hidden_act", "silu"); act != "silu" && act != "swish") {
+    fields.problem("hidden_act", in_quotes(act) + " is not supported; silu is");
+  }
+  for (const std::string_view key : {"quantization_config", "compression_config"}) {
+    if (fields.find(key)) fields.problem(key, "quantised checkpoints are not supported; use the original bfloat16 checkpoint");
+  }
+}
+
+/// What every architecture here shares: a decoder of RMSNorm, rotary GQA and SwiGLU.
+void read_decoder(Fields& fields, const Architecture& architecture, ModelConfig& c) {
+  auto& spec = c.spec;
+  auto& attn = spec.attn;
+  spec.arch = architecture.arch;
+  spec.d_model = fields.integer("hidden_size", {1, 1 << 17});
+  spec.d_ff = fields.integer("intermediate_size", {1, 1 << 20});
+  spec.vocab = fields.integer("vocab_size", {1, 1 << 24});
+  spec.layers = fields.integer("num_hidden_layers", {1, 1024});
+  spec.tied = fields.flag("tie_word_embeddings", false);
+  attn.heads = fields.integer("num_attention_heads", {1, 1024});
+  attn.kv_heads = fields.integer("num_key_value_heads", {1, 1024}, attn.heads);
+  if (attn.kv_heads > 0 && attn.heads % attn.kv_heads != 0) {
+    fields.problem("num_key_value_heads",
+                   std::to_string(attn.heads) + " heads cannot be shared by " + std::to_string(attn.kv_heads));
+  }
+  const int even = architecture.head_dim == 0 && attn.heads > 0 && spec.d_model % attn.heads == 0 ? spec.d_model / attn.heads : 0;
+  attn.head_dim = fields.integer("head_dim", {2, 1024}, architecture.head_dim ? architecture.head_dim : even);
+  if (attn.head_dim % 2 != 0)
+    fields.problem("head_dim", std::to_string(attn.head_dim) + " is odd; rotary embedding pairs channels");
+  if (!fields.find("head_dim") && attn.head_dim == 0 && spec.d_model > 0 && attn.heads > 0) {
+    fields.problem("num_attention_heads",
+                   std::to_string(attn.heads) + " heads do not divide hidden_size " + std::to_string(spec.d_model));
+  }
+
+  auto& numbers = c.numbers;
+  numbers.rms_eps = static_cast<float>(fields.number("rms_norm_eps", {1e-12, 0.1}, 1e-6));
+  numbers.max_position = fields.integer("max_position_embeddings", {1, 1 << 28});
+  numbers.rope = read_rope(fields, attn.head_dim, numbers.max_position);
+  if (attn.head_dim > 0) numbers.attn_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(attn.head_dim)));
+
+  c.dtype = read_dtype(fields);
+  c.eos_token_ids = fields.token_ids("eos_token_id");
+  c.bos_token_id = fields.integer("bos_token_id", {0, spec.vocab > 0 ? spec.vocab - 1 : 1 << 24}, -1);
+  refuse_layer_types(fields, spec.layers);
+  refuse_unsupported(fields);
+}
+
+void read_llama(Fields& fields, ModelConfig& c) {
+  c.spec.attn.qkv_bias = c.spec.attn.o_bias = fields.flag("attention_bias", false);
+  c.spec.mlp_bias = fields.flag("mlp_bias", false);
+}
+
+void read_qwen2(Fields& fields, ModelConfig& c) {
+  c.spec.attn.qkv_bias = 1;
+  refuse_sliding_window(fields, c);
+}
+
+void read_qwen3(Fields& fields, ModelConfig& c) {
+  c.spec.attn.qkv_bias = c.spec.attn.o_bias = fields.flag("attention_bias", false);
+  c.spec.attn.qk_norm = true;
+  refuse_sliding_window(fields, c);
+}
+
+}  // namespace
+
+ModelConfig from_config(const Json& config) {
+  static_cast<void>(config.as_object("config"));
+  Problems problems{std::string(config.where())};
+  Fields fields(config, problems);
+  fields.ignore(informative);
+  const Architecture& architecture = architecture_of(fields, config);
+  ModelConfig c;
+  read_decoder(fields, architecture, c);
+  architecture.read(fields, c);
+  problems.throw_if_any();
+  c.unknown_keys = fields.unread();
+  return c;
+}
+
+ModelConfig read_config(const std::string& model_dir) { return from_config(Json::parse_file(model_dir + "/config.json")); }
+
+}  // namespace atom::engine

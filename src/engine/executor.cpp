@@ -1,0 +1,152 @@
+#include "atom/engine/executor.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <sched.h>
+
+#include "atom/core/error.hpp"
+#include "atom/engine/loader.hpp"
+#include "atom/engine/rank_team.hpp"
+#include "atom/ops/rope_table.hpp"
+
+namespace atom::engine {
+
+namespace {
+
+struct RankState {
+  std::unique_ptr<ThreadPool> pool;
+  ThreadComm comm;
+  std::unique_ptr<AnyModel> model;
+  Weights weights;
+  Block kv, scratch;
+};
+
+int usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+// The run-time half of model::check: what a specialised build refuses to compile, a universal build refuses to load.
+void check_ranks(const model::ModelSpec& s, int tp) {
+  const auto refuse = [&](const std::string& why) { throw Error("--tensor-parallel-size " + std::to_string(tp) + ": " + why); };
+  if (tp < 1 || tp > 64) refuse("must be between 1 and 64");
+  if (s.attn.heads % tp != 0) refuse("must divide the model's " + std::to_string(s.attn.heads) + " attention heads");
+  if (s.attn.kv_heads % tp != 0 && tp % s.attn.kv_heads != 0)
+    refuse("must divide the model's " + std::to_string(s.attn.kv_heads) + " KV heads, or be a multiple of them");
+  if (s.d_ff % tp != 0) refuse("must divide intermediate_size " + std::to_string(s.d_ff));
+}
+
+}  // namespace
+
+struct Executor::State {
+  explicit State(const ExecutorOptions& options)
+      : config(read_config(options.model_dir)), checkpoint(options.model_dir), team(std::max(1, options.tensor_parallel_size)) {}
+
+  ModelConfig config;
+  Checkpoint checkpoint;
+  RankTeam team;
+  std::vector<RankState> ranks;
+  const Variant* variant = nullptr;
+  Block rope, sampling;
+  int context_tokens = 0, max_rows = 0, max_logits = 0;
+};
+
+Executor::Executor(const ExecutorOptions& options) : state_(std::make_unique<State>(options)) {
+  State& s = *state_;
+  const model::ModelSpec& spec = s.config.spec;
+  const int tp = options.tensor_parallel_size;
+  check_ranks(spec, tp);
+  const NamedTensor* table = s.checkpoint.find("model.embed_tokens.weight");
+  const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
+  s.variant = &(options.builds ? *options.builds : universal_builds()).choose(wanted);
+  s.max_rows = options.max_rows;
+  s.max_logits = options.max_logits;
+  constexpr int page = kernels::page_tokens;
+  const int wanted_tokens = options.context_tokens > 0 ? options.context_tokens : s.config.numbers.max_position;
+  s.context_tokens = (wanted_tokens + page - 1) / page * page;
+
+  const auto positions = static_cast<std::size_t>(s.context_tokens),
+             rotary = static_cast<std::size_t>(s.config.numbers.rope.rotary_dim);
+  s.rope = Block(positions * rotary * sizeof(float), "rope table");
+  auto* cos_sin = reinterpret_cast<float*>(s.rope.data());
+  ops::fill_rope_table(s.config.numbers.rope, s.context_tokens, cos_sin);
+  // sample's scratch: a sorted copy of the logits and their order
+  s.sampling = Block(static_cast<std::size_t>(s.max_logits) * static_cast<std::size_t>(spec.vocab) * 8, "sampling scratch");
+
+  const int threads = options.threads > 0 ? options.threads : usable_cpus(), each = std::max(1, threads / tp);
+  auto group = ThreadComm::make_group(tp);
+  s.ranks.resize(static_cast<std::size_t>(tp));
+  for (int r = 0; r < tp; ++r) {
+    RankState& rank = s.ranks[static_cast<std::size_t>(r)];
+    const model::Rank which{r, tp};
+    rank.pool = std::make_unique<ThreadPool>(each, threads <= usable_cpus() ? r * each : -1);
+    rank.comm = ThreadComm(group, r);
+    rank.model = s.variant->make(spec, which, s.config.numbers);
+    model::ParamTable parameters;
+    rank.model->parameters(parameters);
+    bind_shapes(spec, which, parameters);
+    Batch largest;
+    largest.rows = options.max_rows;
+    largest.seqs = options.max_seqs;
+    largest.logits = options.max_logits;
+    static constexpr int some_row = 0;
+    largest.logit_rows = &some_row;  // present: the gather's rows are part of the plan
+    rank.scratch = Block(rank.model->plan(largest).scratch_bytes, "activations");
+    const std::size_t layer_bytes = rank.model->kv_bytes_per_token() * positions;
+    rank.kv = Block(layer_bytes * static_cast<std::size_t>(spec.layers), "KV cache");
+    rank.weights = load_weights(s.checkpoint, spec, which, parameters, *rank.pool, r == 0 ? options.progress : nullptr);
+    rank.model->attach(
+        {rank.pool.get(), &rank.comm, rank.scratch.data(), rank.scratch.bytes(), {rank.kv.data(), layer_bytes / 2}, cos_sin});
+  }
+}
+
+Executor::~Executor() = default;
+
+const float* Executor::forward(const Batch& batch) noexcept {
+  const float* logits = nullptr;
+  state_->team.every([&](int rank) noexcept {
+    const float* mine = state_->ranks[static_cast<std::size_t>(rank)].model->step(batch);
+    if (rank == 0) logits = mine;
+  });
+  return logits;
+}
+
+void Executor::sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept {
+  const int vocab = state_->config.spec.vocab;
+  auto* sorted = reinterpret_cast<float*>(state_->sampling.data());
+  auto* order = reinterpret_cast<int*>(sorted + static_cast<std::size_t>(state_->max_logits) * static_cast<std::size_t>(vocab));
+  state_->ranks.front().model->sample({logits, params, sorted, order, tokens, rows, vocab, vocab});
+}
+
+const ModelConfig& Executor::config() const { return state_->config; }
+const Variant& Executor::build() const { return *state_->variant; }
+int Executor::context_tokens() const { return state_->context_tokens; }
+int Executor::max_rows() const { return state_->max_rows; }
+int Executor::max_logits() const { return state_->max_logits; }
+Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }
+
+MemoryUse Executor::memory() const {
+  MemoryUse use;
+  for (const auto& r : state_->ranks) {
+    use.weights += r.weights.block.bytes();
+    use.weights_in_file += r.weights.in_file_bytes;
+    use.kv_cache += r.kv.bytes();
+    use.scratch += r.scratch.bytes();
+  }
+  use.scratch += state_->sampling.bytes();
+  use.rope_table = state_->rope.bytes();
+  return use;
+}
+
+std::size_t Executor::parameters() const {
+  std::size_t n = 0;
+  for (const auto* t : state_->checkpoint.tensors()) {
+    std::size_t elements = 1;
+    for (auto d : t->shape()) elements *= static_cast<std::size_t>(d);
+    n += elements;
+  }
+  return n;
+}
+
+}  // namespace atom::engine

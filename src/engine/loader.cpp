@@ -1,0 +1,247 @@
+#include "atom/engine/loader.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <unordered_set>
+
+#include "atom/core/error.hpp"
+#include "atom/model/packed.hpp"
+
+#include "problems.hpp"
+
+namespace atom::engine {
+
+using model::Axis;
+using model::ParamRef;
+using model::Share;
+
+namespace {
+
+constexpr std::string_view embedding_name = "model.embed_tokens.weight", head_name = "lm_head.weight";
+
+// One checkpoint tensor as a part of one parameter.
+struct Part {
+  const NamedTensor* tensor = nullptr;
+  Share rows, cols;   // what of the tensor this rank takes
+  int first_row = 0;  // where it goes
+};
+
+struct Item {
+  ParamRef* ref = nullptr;
+  Part parts[3];
+  int part_count = 0;
+  int rows = 0, cols = 0;  // this rank's shape
+  bool in_file = false;
+  std::size_t at = 0, scale_at = 0;  // offsets into the block
+};
+
+int axis_count(const model::Width& w) {
+  return static_cast<int>(std::count_if(std::begin(w.parts), std::end(w.parts), [](Axis a) { return a != Axis::none; }));
+}
+
+// The rank's share of part i of a parameter's rows, and of its columns.
+Share row_share(const model::ModelSpec& whole, model::Rank rank, const ParamRef& p, int i) {
+  const Axis a = p.rows.parts[i];
+  return p.cut == TPDim::col ? model::share(whole, a, rank) : Share{0, model::size(whole, a)};
+}
+Share col_share(const model::ModelSpec& whole, model::Rank rank, const ParamRef& p) {
+  const Axis a = p.cols.parts[0];
+  return p.cut == TPDim::row ? model::share(whole, a, rank) : Share{0, model::size(whole, a)};
+}
+
+// "a.b.qkv_proj.weight", "q_proj" -> "a.b.q_proj.weight"
+std::string part_name(const std::string& name, std::string_view part) {
+  const auto leaf = name.rfind('.'), module = name.rfind('.', leaf - 1);
+  return name.substr(0, module + 1) + std::string(part) + name.substr(leaf);
+}
+const model::Packed* packed(const std::string& name) {
+  const auto leaf = name.rfind('.'), module = name.rfind('.', leaf - 1);
+  const std::string_view ours = std::string_view(name).substr(module + 1, leaf - module - 1);
+  const auto* p = std::ranges::find(model::packed_modules, ours, &model::Packed::ours);
+  return p == std::end(model::packed_modules) ? nullptr : p;
+}
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  std::string s = "[";
+  for (auto d : shape) s += (s.size() > 1 ? ", " : "") + std::to_string(d);
+  return s + "]";
+}
+
+bool is_float(DType t) { return t == DType::f32 || t == DType::f16 || t == DType::bf16; }
+bool converts(DType from, const ParamRef& to) {
+  return from == to.dtype || (is_float(from) && (to.encode || to.dtype == DType::f32));
+}
+
+// Resolves every parameter to checkpoint tensors; lists everything that does not fit.
+std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
+  Problems problems("checkpoint");
+  std::unordered_set<std::string_view> used;
+  std::vector<Item> items;
+  for (auto& ref : table) {
+    if (ref.when != model::Bias::never && !model::has(whole, ref.when)) continue;
+    Item item;
+    item.ref = &ref;
+    const auto* pack = packed(ref.name);
+    const Share cols = col_share(whole, rank, ref);
+    item.cols = cols.count;
+    item.part_count = std::max(1, axis_count(ref.rows));
+    for (int i = 0; i < item.part_count; ++i) {
+      const bool tied = whole.tied && ref.name == head_name;
+      const std::string name = tied ? std::string(embedding_name) : pack ? part_name(ref.name, pack->parts[i]) : ref.name;
+      const Share rows = row_share(whole, rank, ref, i);
+      item.parts[i] = {checkpoint.find(name), rows, cols, item.rows};
+      item.rows += rows.count;
+      const auto* t = item.parts[i].tensor;
+      if (!t) {
+        problems.add(name + ": missing" +
+                     (name == head_name ? "; the config says tie_word_embeddings=false: set it to true if the head is the embedding"
+                                        : "; the checkpoint is incomplete or of another architecture"));
+        continue;
+      }
+      used.insert(t->name);
+      const std::int64_t want[2] = {model::size(whole, ref.rows.parts[i]), model::size(whole, ref.cols.parts[0])};
+      const std::span<const std::int64_t> shape(want, ref.cols.parts[0] == Axis::none ? 1 : 2);
+      const std::string in = " (" + std::string(checkpoint.file_of(name)) + ")";
+      if (!std::ranges::equal(t->shape(), shape))
+        problems.add(name + in + ": shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text(shape));
+      else if (!converts(t->dtype, ref))
+        problems.add(name + in + ": type " + (t->dtype == DType::other ? t->dtype_name : std::string(name_of(t->dtype))) +
+                     ", this build reads " + std::string(name_of(ref.dtype)) + "; convert the checkpoint to one type");
+    }
+    items.push_back(item);
+  }
+  for (const auto* t : checkpoint.tensors()) {
+    const bool known_extra = t->name.ends_with(".rotary_emb.inv_freq") || (whole.tied && t->name == head_name);
+    if (!known_extra && !used.contains(t->name))
+      problems.add(t->name + " (" + std::string(checkpoint.file_of(t->name)) +
+                   "): unexpected; nothing in this architecture reads it");
+  }
+  problems.throw_if_any();
+  return items;
+}
+
+template <class T> T load_as(const std::byte* p) {
+  T v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+void to_floats(const std::byte* from, DType type, int n, float* to) {
+  const auto each = [&]<class T>(T) {
+    for (int i = 0; i < n; ++i) to[i] = static_cast<float>(load_as<T>(from + static_cast<std::size_t>(i) * sizeof(T)));
+  };
+  if (type == DType::bf16) return each(bf16{});
+  if (type == DType::f16) return each(fp16{});
+  each(float{});
+}
+
+constexpr int block_rows = 64;  // rows converted at a time by one thread; a multiple of every layout's row_block
+
+std::size_t scratch_bytes(const Item& item) {
+  const auto widest = static_cast<std::size_t>(item.parts[0].tensor->rank == 2 ? item.parts[0].tensor->dims[1] : 1);
+  return (widest + 64) * 4 + block_rows * static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(item.ref->dtype)) +
+         64;
+}
+
+// Copies rows [begin, end) of the target that come from `part`, converting and laying out.
+void copy_rows(const Item& item, const Part& part, std::byte* base, int begin, int end, std::byte* scratch) {
+  const ParamRef& ref = *item.ref;
+  const NamedTensor& t = *part.tensor;
+  const auto from_size = static_cast<std::size_t>(size_of(t.dtype)), to_size = static_cast<std::size_t>(size_of(ref.dtype));
+  const int full = t.rank == 2 ? static_cast<int>(t.dims[1]) : 1;
+  auto* floats = reinterpret_cast<float*>(scratch);                                 // (full)
+  std::byte* rows = scratch + (static_cast<std::size_t>(full) + 64) / 16 * 16 * 4;  // (end - begin, cols)
+  std::byte* target = base + item.at;
+  const std::size_t row_bytes = static_cast<std::size_t>(item.cols) * to_size;
+  for (int r = begin; r < end; ++r) {
+    const auto source_row = static_cast<std::size_t>(part.rows.begin + r - part.first_row);
+    const std::byte* from = t.data + source_row * static_cast<std::size_t>(full) * from_size;
+    std::byte* to =
+        ref.layout ? rows + static_cast<std::size_t>(r - begin) * row_bytes : target + static_cast<std::size_t>(r) * row_bytes;
+    const std::byte* mine = from + static_cast<std::size_t>(part.cols.begin) * from_size;
+    if (ref.encode) {
+      to_floats(from, t.dtype, full, floats);
+      ref.encode(floats, full, part.cols.begin, item.cols, to, reinterpret_cast<float*>(base + item.scale_at) + r);
+    } else if (t.dtype == ref.dtype) {
+      std::memcpy(to, mine, row_bytes);
+    } else {
+      to_floats(mine, t.dtype, item.cols, floats);
+      std::memcpy(to, floats, row_bytes);
+    }
+  }
+  if (ref.layout) ref.layout->put(target, item.rows, item.cols, {rows, item.cols, begin, end - begin});
+}
+
+void fill(const Item& item, std::byte* base, ThreadPool& pool) {
+  for (int i = 0; i < item.part_count; ++i) {
+    const Part& part = item.parts[i];
+    const int first = part.first_row / block_rows, last = (part.first_row + part.rows.count + block_rows - 1) / block_rows;
+    pool.parallel(last - first, [&](int chunk, int thread) {
+      const int begin = std::max((first + chunk) * block_rows, part.first_row);
+      const int end = std::min((first + chunk + 1) * block_rows, part.first_row + part.rows.count);
+      if (begin < end) copy_rows(item, part, base, begin, end, static_cast<std::byte*>(pool.scratch(thread)));
+    });
+  }
+}
+
+}  // namespace
+
+void bind_shapes(const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
+  for (auto& ref : table) {
+    int rows = 0;
+    for (int i = 0; i < std::max(1, axis_count(ref.rows)); ++i) rows += row_share(whole, rank, ref, i).count;
+    ref.bind(ref.param, nullptr, rows, col_share(whole, rank, ref).count);
+  }
+}
+
+Weights load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
+                     ThreadPool& pool, Progress* progress) {
+  std::vector<Item> items = account(checkpoint, whole, rank, table);
+  Weights result;
+  std::size_t total = 0, scratch = 0;
+  const auto reserve = [&](std::size_t bytes) {
+    const std::size_t at = total;
+    total += (bytes + 63) / 64 * 64;
+    return at;
+  };
+  for (auto& item : items) {
+    const ParamRef& ref = *item.ref;
+    const NamedTensor& t = *item.parts[0].tensor;
+    const auto element = static_cast<std::size_t>(size_of(ref.dtype));
+    const std::size_t plain = static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols) * element;
+    const bool whole_rows = t.rank == 1 || item.cols == t.dims[1];
+    item.in_file = !ref.layout && !ref.encode && item.part_count == 1 && t.dtype == ref.dtype && whole_rows &&
+                   reinterpret_cast<std::uintptr_t>(t.data) % element == 0;
+    result.parameters += static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols);
+    if (item.in_file) {
+      result.in_file_bytes += plain;
+      continue;
+    }
+    item.at = reserve(ref.layout ? ref.layout->bytes(item.rows, item.cols) : plain);
+    if (ref.scale) item.scale_at = reserve(static_cast<std::size_t>(item.rows) * sizeof(float));
+    scratch = std::max(scratch, scratch_bytes(item));
+  }
+  result.block = Block(total, "weights");
+  pool.reserve(scratch);
+  std::byte* base = result.block.data();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const Item& item = items[i];
+    const ParamRef& ref = *item.ref;
+    if (item.in_file) {
+      const auto& part = item.parts[0];
+      const auto row = static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(ref.dtype));
+      // Bound read-only: no kernel writes a parameter.
+      ref.bind(ref.param, const_cast<std::byte*>(part.tensor->data) + static_cast<std::size_t>(part.rows.begin) * row, item.rows,
+               item.cols);
+    } else {
+      fill(item, base, pool);
+      ref.bind(ref.param, base + item.at, item.rows, item.cols);
+      if (ref.scale) *ref.scale = reinterpret_cast<float*>(base + item.scale_at);
+    }
+    if (progress) progress->update("loading weights", i + 1, items.size());
+  }
+  return result;
+}
+
+}  // namespace atom::engine

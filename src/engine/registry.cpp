@@ -1,0 +1,57 @@
+#include "atom/engine/registry.hpp"
+
+#include <functional>
+
+#include "atom/core/error.hpp"
+
+namespace atom::engine {
+
+namespace {
+
+std::string describe(const model::ModelSpec& s) {
+  const auto name = [&] {
+    switch (s.arch) {
+      case model::Arch::llama: return "Llama";
+      case model::Arch::qwen2: return "Qwen2";
+      case model::Arch::qwen3: return "Qwen3";
+    }
+    return "?";
+  }();
+  return std::string(name) + " with head_dim " + std::to_string(s.attn.head_dim);
+}
+
+}  // namespace
+
+const Variant& Registry::choose(const Wanted& w) const {
+  // The demands, from the one that is hardest to change to the easiest; each narrows the candidates.
+  const struct {
+    std::function<bool(const Variant&)> met;
+    std::string demand, remedy;
+  } demands[] = {
+      {[&](const Variant& v) { return model::admits(*v.spec, w.spec); }, "architecture " + describe(w.spec),
+       "add a build for it (docs/adding_a_model.md)"},
+      {[&](const Variant& v) { return v.weights == w.weights; }, "checkpoint weights of type " + std::string(name_of(w.weights)),
+       "convert the checkpoint to BF16, or add a build with Quants<quant::NoAs<...>>"},
+      {[&](const Variant& v) { return v.backend == w.backend; }, "--backend " + w.backend, "use --backend cpu or ref"},
+      {[&](const Variant& v) { return v.quant == w.quant; }, "--quant " + w.quant,
+       "use --quant none, or a BF16 checkpoint with --quant int8"},
+      {[&](const Variant& v) { return v.act == w.act; }, "--activation " + std::string(name_of(w.act)),
+       "use --activation f32 or bf16"},
+      {[&](const Variant& v) { return model::admits(v.tp, w.tp); }, "--tensor-parallel-size " + std::to_string(w.tp),
+       "use a size that a build of this binary was made for"},
+  };
+  std::vector<const Variant*> left;
+  for (const auto& v : variants_) left.push_back(&v);
+  for (const auto& d : demands) {
+    std::erase_if(left, [&](const Variant* v) { return !d.met(*v); });
+    if (left.empty()) throw Error("no build in this binary admits " + d.demand + "; " + d.remedy);
+  }
+  const Variant* best = left.front();
+  for (const Variant* v : left)  // a build whose every number matches beats one with holes
+    if (model::admits(*best->spec, *v->spec) &&
+        (!model::admits(*v->spec, *best->spec) || (best->tp == dynamic && v->tp != dynamic)))
+      best = v;
+  return *best;
+}
+
+}  // namespace atom::engine

@@ -1,0 +1,21 @@
+#pragma once
+// SiLU * up of the Cpu backend: what a level provides (activation_rows.hpp has the text).
+#include "atom/core/dtype.hpp"
+
+#include "levels.hpp"
+
+namespace atom::cpu {
+
+/// kernels::silu_mul's arguments; q is null where the key does not quantise.
+template <class T> struct SiluRows {
+  const T* gate_up;  // (rows, 2 * cols): gate, then up; row stride ldx
+  T* y;              // (rows, cols) unless q
+  int8* q;           // (rows, cols), or null
+  float* scale;      // (rows) with q
+  int cols, ldx;
+};
+
+/// Rows [first, first + count).
+template <class Level, class T> struct Activations { static void silu_mul(const SiluRows<T>& a, int first, int count); };
+
+}  // namespace atom::cpu

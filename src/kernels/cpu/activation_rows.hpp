@@ -1,0 +1,27 @@
+#pragma once
+// SiLU * up of one level.
+#include "activation.hpp"
+#include "quantize_row.hpp"
+#include "simd.hpp"
+
+namespace atom::cpu {
+
+template <class Level, class T> void Activations<Level, T>::silu_mul(const SiluRows<T>& a, int first, int count) {
+  using S = Simd<Level>;
+  for (int r = first; r < first + count; ++r) {
+    const T* gate = a.gate_up + static_cast<std::ptrdiff_t>(r) * a.ldx;
+    const T* up = gate + a.cols;
+    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
+    const auto value = [&](int i, auto lanes) {
+      const auto g = S::load(gate + i, lanes);
+      const auto silu = S::rounded(g / (S::set(1) + exp<Level>(S::zero() - g)), gate);
+      return S::rounded(silu * S::load(up + i, lanes), gate);
+    };
+    if (a.q)
+      a.scale[r] = quantize_row<Level>(a.cols, value, a.q + at);
+    else
+      each<Level>(a.cols, [&](int i, auto lanes) { S::store(a.y + at + i, value(i, lanes), lanes); });
+  }
+}
+
+}  // namespace atom::cpu

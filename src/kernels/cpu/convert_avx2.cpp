@@ -1,0 +1,10 @@
+#include "convert_rows.hpp"
+
+namespace atom::cpu {
+
+template struct Convert<Avx2, bf16, float>;
+template struct Convert<Avx2, fp16, float>;
+template struct Convert<Avx2, float, bf16>;
+template struct Convert<Avx2, fp16, bf16>;
+
+}  // namespace atom::cpu

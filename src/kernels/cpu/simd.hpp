@@ -1,0 +1,224 @@
+#pragma once
+// Simd<Level>: float vectors of one instruction-set level, so that one kernel text serves them all.
+// One idea: arithmetic is float; memory is float, bf16 or fp16, converted by load and store. Every function here and every kernel
+// above is a template over the level's tag: code of different levels has different names, so the linker can never hand a
+// function compiled for AVX-512 to a caller that runs without it. For the same reason kernels here call nothing shared and
+// inline: no std algorithms, no conversions of atom::bf16.
+// To extend: another level is a tag and a Simd of it with the same members.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push  // gcc 12's own AVX-512 header warns about the registers it means to leave undefined
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
+#include <cstddef>
+#include <immintrin.h>
+
+#include "atom/core/dtype.hpp"
+
+#include "levels.hpp"
+
+namespace atom::cpu {
+
+template <class Level> struct Simd;
+
+/// What the instruction sets have in common. V: a vector; Whole: all its lanes; Tail: its first few.
+template <class Level> struct SimdBase {
+  struct Whole {};
+  // 2^f = 1 + f p(f) on [-1/2, 1/2], relative error 2e-9.
+  static constexpr float exp2_terms[] = {0.6931472029f,   0.2402264791f,   0.05550332471f,
+                                         0.009618437332f, 0.001339887442f, 0.000153533690f};
+};
+
+#if defined(__AVX2__)
+template <class Level> struct Simd256 : SimdBase<Level> {
+  using V = __m256;
+  using typename SimdBase<Level>::Whole;
+  struct Tail {
+    int n;
+  };
+  static constexpr int width = 8;
+  static Tail tail(int n) { return {n}; }
+
+  static V set(float x) { return _mm256_set1_ps(x); }
+  static V zero() { return _mm256_setzero_ps(); }
+  static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }           // a * b + c
+  static V negated_fma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a * b
+  static V abs(V a) { return _mm256_andnot_ps(set(-0.0f), a); }
+  static V min(V a, V b) { return _mm256_min_ps(a, b); }  // b where either is NaN
+  static V max(V a, V b) { return _mm256_max_ps(a, b); }  // b where either is NaN
+  static V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static V if_at_least(V a, V b, V yes, V no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
+  static unsigned above(V a, V b) { return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ))); }
+  /// p * 2^n for whole n: flushed to zero below 2^-126, at most 2^127 p.
+  static V scale(V p, V n) {
+    const V clamped = min(set(127), max(set(-127), n));
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(clamped), _mm256_set1_epi32(127));
+    return p * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+  }
+  static float sum(V a) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+  }
+  static float largest(V a) {
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+  }
+  /// Lane sums of four vectors, in the lowest four lanes.
+  static __m128 sum4(V a, V b, V c, V d) {
+    const V s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+  }
+
+  static V load(const float* p) { return _mm256_loadu_ps(p); }
+  static V load(const bf16* p) { return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static V load(const fp16* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
+  static void store(bf16* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(v)); }
+  static void store(int8* p, V v) {  // v: whole numbers in [-128, 127]
+    const __m128i words = pack(_mm256_cvtps_epi32(v));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+  }
+  template <class P> static V load(const P* p, Tail t) {
+    alignas(32) unsigned char whole[width * sizeof(P)] = {};
+    __builtin_memcpy(whole, p, static_cast<std::size_t>(t.n) * sizeof(P));
+    return load(reinterpret_cast<const P*>(whole));
+  }
+  template <class P> static void store(P* p, V v, Tail t) {
+    alignas(32) unsigned char whole[width * sizeof(P)];
+    store(reinterpret_cast<P*>(whole), v);
+    __builtin_memcpy(p, whole, static_cast<std::size_t>(t.n) * sizeof(P));
+  }
+  template <class P> static V load(const P* p, Whole) { return load(p); }
+  template <class P> static void store(P* p, V v, Whole) { store(p, v); }
+  static V keep(V v, Tail t) {  // lanes beyond the tail become zero
+    return _mm256_and_ps(
+        v, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(t.n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))));
+  }
+  static V keep(V v, Whole) { return v; }
+  /// v as it would be after a trip through memory.
+  static V rounded(V v, const float*) { return v; }
+  static V rounded(V v, const bf16*) { return widen(narrow(v)); }
+
+ private:
+  static V widen(__m128i raw) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(raw), 16)); }
+  static __m128i pack(__m256i v) { return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
+  static __m128i narrow(V v) {  // round to nearest even, every NaN to 0x7fc0, as atom::bf16 does
+    const __m256i u = _mm256_castps_si256(v);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    const __m256i words = _mm256_blendv_epi8(up, _mm256_set1_epi32(0x7fc0), nan);
+    return _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  }
+};
+template <> struct Simd<Avx2> : Simd256<Avx2> {};
+#endif
+
+#if defined(__AVX512F__)
+template <class Level> struct Simd512 : SimdBase<Level> {
+  using V = __m512;
+  using typename SimdBase<Level>::Whole;
+  struct Tail {
+    __mmask16 mask;
+  };
+  static constexpr int width = 16;
+  static Tail tail(int n) { return {static_cast<__mmask16>((1u << n) - 1)}; }
+
+  static V set(float x) { return _mm512_set1_ps(x); }
+  static V zero() { return _mm512_setzero_ps(); }
+  static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  static V negated_fma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
+  static V abs(V a) { return _mm512_abs_ps(a); }
+  static V min(V a, V b) { return _mm512_min_ps(a, b); }
+  static V max(V a, V b) { return _mm512_max_ps(a, b); }
+  static V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static V if_at_least(V a, V b, V yes, V no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), no, yes); }
+  static unsigned above(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+  static V scale(V p, V n) { return _mm512_scalef_ps(p, n); }
+  static float sum(V a) {
+    const __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+  }
+  static float largest(V a) {
+    const __m256 x = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+  }
+  static __m128 sum4(V a, V b, V c, V d) {
+    const V ab = _mm512_unpacklo_ps(a, b) + _mm512_unpackhi_ps(a, b), cd = _mm512_unpacklo_ps(c, d) + _mm512_unpackhi_ps(c, d);
+    const V s = _mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xee);  // a b c d in every 128 bits
+    const __m256 x = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  }
+
+  static V load(const float* p) { return _mm512_loadu_ps(p); }
+  static V load(const bf16* p) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+  static V load(const fp16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+  static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+  static void store(bf16* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v)); }
+  static void store(int8* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))); }
+  static V load(const float* p, Tail t) { return _mm512_maskz_loadu_ps(t.mask, p); }
+  static V load(const bf16* p, Tail t) { return widen(_mm256_maskz_loadu_epi16(t.mask, p)); }
+  static V load(const fp16* p, Tail t) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(t.mask, p)); }
+  static void store(float* p, V v, Tail t) { _mm512_mask_storeu_ps(p, t.mask, v); }
+  static void store(bf16* p, V v, Tail t) { _mm256_mask_storeu_epi16(p, t.mask, narrow(v)); }
+  static void store(int8* p, V v, Tail t) { _mm_mask_storeu_epi8(p, t.mask, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))); }
+  template <class P> static V load(const P* p, Whole) { return load(p); }
+  template <class P> static void store(P* p, V v, Whole) { store(p, v); }
+  static V keep(V v, Tail t) { return _mm512_maskz_mov_ps(t.mask, v); }
+  static V keep(V v, Whole) { return v; }
+  static V rounded(V v, const float*) { return v; }
+  static V rounded(V v, const bf16*) { return widen(narrow(v)); }
+
+ private:
+  static V widen(__m256i raw) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16)); }
+  static __m256i narrow(V v) {
+    const __m512i u = _mm512_castps_si512(v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_srli_epi32(_mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(up, nan, _mm512_set1_epi32(0x7fc0)));
+  }
+};
+template <> struct Simd<Avx512> : Simd512<Avx512> {};
+template <> struct Simd<Amx> : Simd512<Amx> {};
+#endif
+
+/// 2^x, relative error 2e-7; 0 where x is far below -126.
+template <class Level> typename Simd<Level>::V exp2(typename Simd<Level>::V x) {
+  using S = Simd<Level>;
+  x = S::max(S::set(-150), x);  // -inf has no fraction
+  const auto n = S::round(x), f = x - n;
+  auto p = S::set(S::exp2_terms[5]);
+  for (int i = 4; i >= 0; --i) p = S::fma(p, f, S::set(S::exp2_terms[i]));
+  return S::scale(S::fma(p, f, S::set(1)), n);
+}
+
+/// e^x, relative error 2e-7; large |x| ends at 0 and at infinity (AVX2: at 2^127). NaN stays NaN.
+template <class Level> typename Simd<Level>::V exp(typename Simd<Level>::V x) {
+  using S = Simd<Level>;
+  constexpr float log2e = 1.44269504f, ln2_high = 0.693145752f, ln2_low = 1.42860677e-6f;
+  x = S::min(S::set(100), S::max(S::set(-110), x));
+  const auto n = S::round(x * S::set(log2e));
+  const auto f = S::negated_fma(n, S::set(ln2_low), S::negated_fma(n, S::set(ln2_high), x)) * S::set(log2e);
+  auto p = S::set(S::exp2_terms[5]);
+  for (int i = 4; i >= 0; --i) p = S::fma(p, f, S::set(S::exp2_terms[i]));
+  return S::scale(S::fma(p, f, S::set(1)), n);
+}
+
+/// Calls step(i, lanes) for i = 0, width, 2 width ...: lanes is Whole, or Tail for a last incomplete vector.
+template <class Level, class Step> void each(int n, Step step) {
+  using S = Simd<Level>;
+  int i = 0;
+  for (; i + S::width <= n; i += S::width) step(i, typename S::Whole{});
+  if (i < n) step(i, S::tail(n - i));
+}
+
+}  // namespace atom::cpu

@@ -1,0 +1,80 @@
+#pragma once
+// 512-bit pieces that the avx512, avx512_bf16 and amx units of linear share; internal linkage, one copy per unit.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"  // gcc 12's own _mm512_undefined_ps()
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#include "linear_kernels.hpp"
+
+namespace atom::cpu {
+namespace {
+
+struct Vec512 {
+  static __mmask16 first_lanes(int n) {
+    return n >= 16 ? __mmask16{0xffff} : n <= 0 ? __mmask16{0} : static_cast<__mmask16>((1u << n) - 1);
+  }
+
+  /// To bfloat16 as atom::bf16 does: nearest even, NaN to 0x7fc0.
+  static __m256i to_bf16(__m512 x) {
+    const __m512i u = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
+    return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc0)));
+  }
+  static __m512 from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
+};
+
+// Sums become outputs: y = sum (+ bias), or sum * x_scale * w_scale (+ bias) for integers.
+template <bool Int, bool UnsignedX> struct Finish512 {
+  static void run(const LinearJob& j, int panel, int first_row, int rows, const char* acc) {
+    for (int half = 0; half < 2; ++half) {
+      const int col = panel * panel_rows + half * 16;
+      const __mmask16 lanes = Vec512::first_lanes(j.out - col);
+      if (lanes == 0) return;
+      const __m512 bias = j.bias ? _mm512_maskz_loadu_ps(lanes, j.bias + col) : _mm512_setzero_ps();
+      const __m512 scale = Int ? _mm512_maskz_loadu_ps(lanes, j.w_scale + col) : _mm512_setzero_ps();
+      __m512i excess = _mm512_setzero_si512();
+      if constexpr (UnsignedX)
+        excess = _mm512_slli_epi32(
+            _mm512_load_si512(static_cast<const char*>(j.w) + (panel + 1) * j.panel_bytes - row_sum_bytes + half * 64), 7);
+      for (int r = 0; r < rows; ++r) {
+        const char* from = acc + r * acc_row_bytes + half * 64;
+        __m512 v;
+        if constexpr (Int) {
+          v = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_load_si512(from), excess));
+          v = _mm512_fmadd_ps(_mm512_mul_ps(v, _mm512_set1_ps(j.x_scale[first_row + r])), scale, bias);
+        } else {
+          v = _mm512_add_ps(_mm512_load_ps(from), bias);
+        }
+        const std::ptrdiff_t at = (first_row + r) * j.ldy + col;
+        if (j.bf16_y)
+          _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(j.y) + at, lanes, Vec512::to_bf16(v));
+        else
+          _mm512_mask_storeu_ps(static_cast<float*>(j.y) + at, lanes, v);
+      }
+    }
+  }
+};
+
+// Copies n elements, XORs them, and fills the rest of `bytes` with zeros (XORed too): weights are zero there.
+template <int Size, int Xor> struct CopyBytes512 {
+  static constexpr int size = Size;
+  static void run(char* to, const char* from, int n, int bytes) {
+    const __m512i flip = _mm512_set1_epi8(static_cast<char>(Xor));
+    const int have = n * Size;
+    for (int i = 0; i < bytes; i += 64) {
+      const int left = have - i;
+      const __mmask64 some = left >= 64 ? ~__mmask64{0} : left <= 0 ? __mmask64{0} : (__mmask64{1} << left) - 1;
+      _mm512_store_si512(to + i, _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, from + i), flip));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace atom::cpu

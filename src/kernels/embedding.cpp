@@ -1,0 +1,53 @@
+#include "atom/ops/embedding_cpu.hpp"
+
+#include <cstring>
+
+#include "cpu/convert.hpp"
+#include "cpu/dispatch.hpp"
+
+namespace atom {
+namespace {
+
+template <class W, class T> auto copier() {
+  if constexpr (std::same_as<W, T>)
+    return +[](const T* from, T* to, int n) { std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T)); };
+  else
+    return cpu::in_force(cpu::Convert<cpu::Avx2, W, T>::row, cpu::Convert<cpu::Avx512, W, T>::row);
+}
+
+}  // namespace
+
+template <class W, class T>
+void impl<kernels::embed<W, T>, Cpu>::run(Cpu::stream pool, const typename kernels::embed<W, T>::args& a) noexcept {
+  const auto copy = copier<W, T>();
+  cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) {
+    for (int r = first; r < first + count; ++r) {
+      const int row = a.tokens[r] - a.first;
+      T* y = a.y + static_cast<std::ptrdiff_t>(r) * a.cols;
+      if (row >= 0 && row < a.vocab)
+        copy(a.table + static_cast<std::ptrdiff_t>(row) * a.cols, y, a.cols);
+      else
+        std::memset(static_cast<void*>(y), 0, static_cast<std::size_t>(a.cols) * sizeof(T));
+    }
+  });
+}
+
+template <class T>
+void impl<kernels::gather_rows<T>, Cpu>::run(Cpu::stream pool, const typename kernels::gather_rows<T>::args& a) noexcept {
+  const auto copy = copier<T, T>();
+  cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) {
+    for (int r = first; r < first + count; ++r)
+      copy(a.x + static_cast<std::ptrdiff_t>(a.index[r]) * a.ldx, a.y + static_cast<std::ptrdiff_t>(r) * a.cols, a.cols);
+  });
+}
+
+template struct impl<kernels::embed<float, float>, Cpu>;
+template struct impl<kernels::embed<bf16, float>, Cpu>;
+template struct impl<kernels::embed<fp16, float>, Cpu>;
+template struct impl<kernels::embed<float, bf16>, Cpu>;
+template struct impl<kernels::embed<bf16, bf16>, Cpu>;
+template struct impl<kernels::embed<fp16, bf16>, Cpu>;
+template struct impl<kernels::gather_rows<float>, Cpu>;
+template struct impl<kernels::gather_rows<bf16>, Cpu>;
+
+}  // namespace atom

@@ -1,0 +1,166 @@
+// linear and quantize on Cpu: the portable half. Chooses kernels for the ISA level in force, packs activations, hands out panels.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "atom/core/cpu_features.hpp"
+#include "atom/ops/linear_cpu.hpp"
+
+#include "cpu/linear_kernels.hpp"
+
+namespace atom {
+namespace cpu {
+namespace {
+
+// What serves one pair of activation and weight types at one level: a kernel for few rows and one for more.
+struct Choice {
+  const LinearKernel* few;
+  const LinearKernel* many;
+  int many_from;  // rows
+};
+using Choices = std::array<Choice, 4>;  // by Isa
+
+constexpr Choice always(const LinearKernel& k) { return {&k, &k, 0}; }
+constexpr Choices fp32(const LinearKernel& for_avx2, const LinearKernel& for_avx512) {
+  return {always(for_avx2), always(for_avx512), always(for_avx512), always(for_avx512)};
+}
+
+template <class X, class W> constexpr Choices choices{};
+template <> constexpr Choices choices<float, float> = fp32(avx2::f32_f32, avx512::f32_f32);
+template <> constexpr Choices choices<float, bf16> = fp32(avx2::f32_bf16, avx512::f32_bf16);
+template <> constexpr Choices choices<float, fp16> = fp32(avx2::f32_fp16, avx512::f32_fp16);
+template <> constexpr Choices choices<bf16, float> = fp32(avx2::bf16_f32, avx512::bf16_f32);
+template <> constexpr Choices choices<bf16, fp16> = fp32(avx2::bf16_fp16, avx512::bf16_fp16);
+// From `many_from` rows on the dot products of the vector unit no longer keep up with memory; AMX does.
+template <>
+constexpr Choices choices<bf16, bf16> = {always(avx2::bf16_bf16), always(avx512::bf16_bf16), always(avx512_bf16::bf16_bf16),
+                                         Choice{&avx512_bf16::bf16_bf16, &amx::bf16_bf16, 5}};
+template <>
+constexpr Choices choices<int8, int8> = {always(avx2::int8_int8), always(avx512::int8_int8), always(avx512_bf16::int8_int8),
+                                         Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 9}};
+
+constexpr std::ptrdiff_t shared_bytes = std::ptrdiff_t{1} << 20;  // packed activations of one pass: half of an L2
+constexpr int row_step = 96;                                      // passes end at multiples of it: whole groups for every kernel
+
+template <class W> constexpr int weight_blocks(int in) {
+  return static_cast<int>((in * std::ptrdiff_t{sizeof(W)} + block_bytes - 1) / block_bytes);
+}
+template <class W> constexpr std::ptrdiff_t panel_bytes(int in) {
+  return std::ptrdiff_t{weight_blocks<W>(in)} * 2 * tile_bytes + (std::same_as<W, int8> ? row_sum_bytes : 0);
+}
+constexpr int panel_count(int out) { return (out + panel_rows - 1) / panel_rows; }
+
+// A pass holds this many rows: as many as the shared scratch does, a whole number of row_steps if there is a choice.
+int rows_per_pass(int rows, std::ptrdiff_t row_bytes) {
+  const int fit = static_cast<int>(std::min<std::ptrdiff_t>(shared_bytes / row_bytes, max_block_rows)) / row_step * row_step;
+  const int most = std::max(fit, row_step), passes = (rows + most - 1) / most;
+  return passes <= 1 ? rows : ((rows + passes - 1) / passes + row_step - 1) / row_step * row_step;
+}
+
+void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
+  char* const base = static_cast<char*>(pool.scratch(0));
+  j.a = base + thread_bytes;
+  const int total = j.rows, step = rows_per_pass(total, a_row_bytes(j.a_blocks)), panels = panel_count(j.out);
+  // Several chunks per thread even out disturbances; large ones keep each thread's reading sequential.
+  const int chunk = std::clamp(panels / (8 * pool.threads()), 1, 8), chunks = (panels + chunk - 1) / chunk;
+  for (int first = 0; first < total; first += step) {
+    j.rows = std::min(step, total - first);
+    constexpr int pack_rows = 16;
+    pool.parallel((j.rows + pack_rows - 1) / pack_rows,
+                  [&](int i, int) { kernel.pack(j, i * pack_rows, std::min(j.rows, (i + 1) * pack_rows)); });
+    pool.parallel(chunks, [&](int i, int thread) {
+      kernel.panels(j, i * chunk, std::min(panels, (i + 1) * chunk), static_cast<char*>(pool.scratch(thread)));
+    });
+    j.x = static_cast<const char*>(j.x) + j.rows * j.ldx * x_size;
+    j.y = static_cast<char*>(j.y) + j.rows * j.ldy * y_size;
+    if (j.x_scale) j.x_scale += j.rows;
+  }
+}
+
+template <class W> std::size_t layout_bytes(int out, int in) {
+  return static_cast<std::size_t>(panel_count(out)) * static_cast<std::size_t>(panel_bytes<W>(in));
+}
+template <class W> void layout_put(void* target, int, int in, const quant::WeightRows& rows) {
+  put_panels(static_cast<char*>(target), panel_bytes<W>(in), static_cast<const char*>(rows.data),
+             rows.stride * std::ptrdiff_t{sizeof(W)}, in * static_cast<int>(sizeof(W)), rows.first, rows.count);
+  if constexpr (std::same_as<W, int8>)
+    put_row_sums(static_cast<char*>(target), panel_bytes<W>(in), static_cast<const int8*>(rows.data), rows.stride, in, rows.first,
+                 rows.count);
+}
+template <class W> constexpr quant::WeightLayout layout{&layout_bytes<W>, &layout_put<W>, panel_rows};
+
+}  // namespace
+}  // namespace cpu
+
+namespace kernels {
+
+std::size_t linear_scratch_bytes(int in) noexcept {
+  const auto row = static_cast<std::size_t>(cpu::a_row_bytes(cpu::weight_blocks<float>(in) + 1));
+  return cpu::thread_bytes + std::max<std::size_t>(cpu::shared_bytes, cpu::row_step * row);
+}
+
+}  // namespace kernels
+
+template <class Q, class T, class Y>
+requires kernels::CpuLinear<Q, T, Y>
+void impl<kernels::linear<Q, T, Y>, Cpu>::run(ThreadPool* pool, const typename kernels::linear<Q, T, Y>::args& a) noexcept {
+  using X = quant::input_t<Q, T>;
+  using W = typename Q::weight;
+  if (a.rows <= 0 || a.out <= 0) return;
+  const cpu::Choice& choice = cpu::choices<X, W>[static_cast<std::size_t>(cpu::isa())];
+  const cpu::LinearKernel& kernel = a.rows < choice.many_from ? *choice.few : *choice.many;
+  const int blocks = cpu::weight_blocks<W>(a.in);
+  cpu::run(*pool, kernel,
+           {.x = a.x,
+            .x_scale = a.x_scale,
+            .w = a.w,
+            .w_scale = a.w_scale,
+            .bias = a.bias,
+            .y = a.y,
+            .a = nullptr,
+            .ldx = a.ldx,
+            .ldy = a.ldy,
+            .panel_bytes = cpu::panel_bytes<W>(a.in),
+            .rows = a.rows,
+            .out = a.out,
+            .in = a.in,
+            .w_blocks = blocks,
+            .a_blocks = blocks * kernel.widening,
+            .bf16_y = std::same_as<Y, bf16>},
+           sizeof(X), sizeof(Y));
+}
+
+template <class Q, class T, class Y>
+requires kernels::CpuLinear<Q, T, Y>
+const quant::WeightLayout& impl<kernels::linear<Q, T, Y>, Cpu>::layout() { return cpu::layout<typename Q::weight>; }
+
+template <class T>
+requires(std::same_as<T, float> || std::same_as<T, bf16>) void impl<kernels::quantize<quant::PerToken<int8>, T>, Cpu>::run(
+    ThreadPool* pool, const typename kernels::quantize<quant::PerToken<int8>, T>::args& a) noexcept {
+  constexpr bool is_float = std::same_as<T, float>;
+  const cpu::QuantizeRow quantize_row = cpu::isa() == cpu::Isa::avx2
+                                            ? (is_float ? cpu::avx2::quantize_f32 : cpu::avx2::quantize_bf16)
+                                            : (is_float ? cpu::avx512::quantize_f32 : cpu::avx512::quantize_bf16);
+  constexpr int rows_per_chunk = 8;
+  pool->parallel((a.rows + rows_per_chunk - 1) / rows_per_chunk, [&](int chunk, int) {
+    for (int r = chunk * rows_per_chunk; r < std::min(a.rows, (chunk + 1) * rows_per_chunk); ++r)
+      a.scale[r] = quantize_row(a.x + std::ptrdiff_t{r} * a.ldx, a.cols, a.q + std::ptrdiff_t{r} * a.cols);
+  });
+}
+
+template struct impl<kernels::linear<quant::NoAs<bf16>, float, float>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<bf16>, bf16, bf16>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<bf16>, bf16, float>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<fp16>, float, float>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<fp16>, bf16, bf16>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<fp16>, bf16, float>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<float>, float, float>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<float>, bf16, bf16>, Cpu>;
+template struct impl<kernels::linear<quant::NoAs<float>, bf16, float>, Cpu>;
+template struct impl<kernels::linear<quant::PerToken<int8>, float, float>, Cpu>;
+template struct impl<kernels::linear<quant::PerToken<int8>, bf16, bf16>, Cpu>;
+template struct impl<kernels::linear<quant::PerToken<int8>, bf16, float>, Cpu>;
+template struct impl<kernels::quantize<quant::PerToken<int8>, float>, Cpu>;
+template struct impl<kernels::quantize<quant::PerToken<int8>, bf16>, Cpu>;
+
+}  // namespace atom

@@ -1,0 +1,322 @@
+#include "atom/engine/config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "atom/engine/json.hpp"
+#include "temp_dir.hpp"
+
+namespace atom::engine {
+namespace {
+
+using model::Arch;
+using model::RopeConfig;
+using test::error_of;
+
+/// A small valid file of the architecture ("Llama", "Qwen2", "Qwen3"), with members added or, if already there, replaced.
+std::string file(const std::string& architecture, const std::vector<std::pair<std::string, std::string>>& changes = {}) {
+  std::vector<std::pair<std::string, std::string>> members = {{"architectures", "[\"" + architecture + "ForCausalLM\"]"},
+                                                              {"hidden_size", "256"},
+                                                              {"intermediate_size", "512"},
+                                                              {"vocab_size", "1000"},
+                                                              {"num_hidden_layers", "2"},
+                                                              {"num_attention_heads", "4"},
+                                                              {"num_key_value_heads", "2"},
+                                                              {"max_position_embeddings", "4096"},
+                                                              {"hidden_act", "\"silu\""}};
+  for (const auto& change : changes) {
+    const auto same = std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.first == change.first; });
+    same != members.end() ? void(*same = change) : members.push_back(change);
+  }
+  std::string out = "{";
+  for (const auto& [key, value] : members) out += (out.size() > 1 ? ",\"" : "\"") + key + "\":" + value;
+  return out + "}";
+}
+ModelConfig read(const std::string& text) { return from_config(Json::parse(text, "config.json")); }
+ModelConfig read(const std::string& architecture, const std::vector<std::pair<std::string, std::string>>& changes) {
+  return read(file(architecture, changes));
+}
+std::string error(const std::string& architecture, const std::vector<std::pair<std::string, std::string>>& changes) {
+  return error_of([&] { static_cast<void>(read(architecture, changes)); });
+}
+void expect_refused(const std::string& key, const std::string& value, const std::string& message, const std::string& architecture = "Llama") {
+  SCOPED_TRACE(key + " = " + value);
+  EXPECT_EQ(error(architecture, {{key, value}}), "config.json: " + message);
+}
+
+const std::string data = std::string(ATOM_TEST_DATA) + "/hf/";
+
+TEST(Config, ReadsLlamaWithLlama3Rope) {
+  const ModelConfig c = read_config(data + "llama");
+  model::ModelSpec spec;
+  spec.arch = Arch::llama;
+  spec.d_model = spec.d_ff = 256;
+  spec.vocab = 320;
+  spec.layers = 2;
+  spec.attn.heads = 4;
+  spec.attn.kv_heads = 2;
+  spec.attn.head_dim = 64;
+  EXPECT_EQ(c.spec, spec);
+  RopeConfig rope;
+  rope.kind = RopeConfig::Kind::llama3;
+  rope.theta = 500000;
+  rope.factor = 8;
+  rope.low_freq_factor = 1;
+  rope.high_freq_factor = 4;
+  rope.original_max_position = 64;
+  rope.rotary_dim = 64;
+  EXPECT_EQ(c.numbers.rope, rope);
+  EXPECT_EQ(c.numbers.rms_eps, 1e-5f);
+  EXPECT_EQ(c.numbers.attn_scale, 0.125f);
+  EXPECT_EQ(c.numbers.max_position, 512);
+  EXPECT_EQ(c.dtype, DType::bf16);
+  EXPECT_EQ(c.bos_token_id, 1);
+  EXPECT_EQ(c.eos_token_ids, std::vector{2});
+  EXPECT_TRUE(c.unknown_keys.empty());
+}
+
+TEST(Config, ReadsLlama2WithDefaults) {
+  const ModelConfig c = read_config(data + "llama2_mha");
+  EXPECT_EQ(c.spec.attn.heads, 2);
+  EXPECT_EQ(c.spec.attn.kv_heads, 2);
+  EXPECT_EQ(c.spec.attn.head_dim, 64);
+  EXPECT_EQ(c.spec.attn.qkv_bias, 0);
+  EXPECT_EQ(c.spec.attn.o_bias, 0);
+  EXPECT_EQ(c.spec.mlp_bias, 0);
+  EXPECT_EQ(c.spec.d_ff, 192);
+  EXPECT_FALSE(c.spec.tied);
+  EXPECT_EQ(c.numbers.rope, (RopeConfig{.theta = 10000, .rotary_dim = 64}));
+}
+
+TEST(Config, ReadsQwen2WithItsBiases) {
+  const ModelConfig c = read_config(data + "qwen2");
+  EXPECT_EQ(c.spec.arch, Arch::qwen2);
+  EXPECT_EQ(c.spec.attn.qkv_bias, 1);
+  EXPECT_EQ(c.spec.attn.o_bias, 0);
+  EXPECT_FALSE(c.spec.attn.qk_norm);
+  EXPECT_EQ(c.numbers.rms_eps, 1e-6f);
+  EXPECT_EQ(c.numbers.rope.theta, 1e6);
+}
+
+TEST(Config, ReadsQwen3WithItsHeadDim) {
+  const ModelConfig c = read_config(data + "qwen3");
+  EXPECT_EQ(c.spec.arch, Arch::qwen3);
+  EXPECT_EQ(c.spec.d_model, 128);
+  EXPECT_EQ(c.spec.attn.heads, 2);
+  EXPECT_EQ(c.spec.attn.kv_heads, 1);
+  EXPECT_EQ(c.spec.attn.head_dim, 128) << "not d_model / heads";
+  EXPECT_TRUE(c.spec.attn.qk_norm);
+  EXPECT_EQ(c.spec.attn.qkv_bias, 0);
+  EXPECT_TRUE(c.spec.tied);
+  EXPECT_EQ(c.numbers.attn_scale, 0.08838834764831845f);
+}
+
+TEST(Config, ReadsTheModernStyle) {
+  const ModelConfig c = read_config(data + "demo");
+  EXPECT_EQ(c.spec.d_model, 320);
+  EXPECT_EQ(c.spec.layers, 9);
+  EXPECT_EQ(c.spec.attn.heads, 5);
+  EXPECT_EQ(c.spec.attn.head_dim, 64);
+  EXPECT_EQ(c.numbers.rope, (RopeConfig{.theta = 10000, .rotary_dim = 64}));
+  EXPECT_EQ(c.bos_token_id, 0);
+  EXPECT_TRUE(c.unknown_keys.empty()) << c.unknown_keys[0];
+  const auto rope = [](const char* parameters) { return read("Llama", {{"rope_parameters", parameters}}).numbers.rope; };
+  EXPECT_EQ(rope(R"({"rope_type":"default","rope_theta":5e5})").theta, 5e5);
+  EXPECT_EQ(rope(R"({"full_attention":{"rope_type":"linear","factor":2,"rope_theta":3e4}})"),
+            (RopeConfig{.kind = RopeConfig::Kind::linear, .theta = 3e4, .factor = 2, .rotary_dim = 64}));
+  EXPECT_EQ(read("Llama", {{"dtype", "\"float32\""}}).dtype, DType::f32);
+  EXPECT_EQ(read("Llama", {{"torch_dtype", "\"float16\""}}).dtype, DType::f16);
+}
+
+TEST(Config, DefaultsFollowTheArchitecture) {
+  EXPECT_EQ(read("Qwen3", {}).spec.attn.head_dim, 128);
+  EXPECT_EQ(read("Llama", {}).spec.attn.head_dim, 64);
+  EXPECT_EQ(read("Llama", {{"head_dim", "32"}}).spec.attn.head_dim, 32);
+  EXPECT_EQ(read("Qwen2", {{"head_dim", "32"}}).spec.attn.head_dim, 32);
+  EXPECT_EQ(read("Llama", {{"num_key_value_heads", "null"}}).spec.attn.kv_heads, 4);
+  const ModelConfig c = read("Llama", {});
+  EXPECT_EQ(c.numbers.rope.theta, 10000);
+  EXPECT_EQ(c.numbers.rms_eps, 1e-6f);
+  EXPECT_EQ(c.bos_token_id, -1);
+  EXPECT_TRUE(c.eos_token_ids.empty());
+  EXPECT_FALSE(c.spec.tied);
+}
+
+TEST(Config, ReadsBiases) {
+  const auto llama = read("Llama", {{"attention_bias", "true"}, {"mlp_bias", "true"}}).spec;
+  EXPECT_EQ(llama.attn.qkv_bias, 1);
+  EXPECT_EQ(llama.attn.o_bias, 1);
+  EXPECT_EQ(llama.mlp_bias, 1);
+  const auto qwen3 = read("Qwen3", {{"attention_bias", "true"}}).spec;
+  EXPECT_EQ(qwen3.attn.qkv_bias, 1);
+  EXPECT_EQ(qwen3.attn.o_bias, 1);
+}
+
+TEST(Config, ReadsListsOfEndTokens) {
+  EXPECT_EQ(read("Llama", {{"eos_token_id", "[7,8,9]"}}).eos_token_ids, (std::vector{7, 8, 9}));
+  EXPECT_EQ(read("Llama", {{"eos_token_id", "7"}}).eos_token_ids, std::vector{7});
+  EXPECT_TRUE(read("Llama", {{"eos_token_id", "null"}}).eos_token_ids.empty());
+}
+
+TEST(Config, FallsBackToModelType) {
+  EXPECT_EQ(read("x", {{"architectures", "null"}, {"model_type", "\"qwen2\""}}).spec.arch, Arch::qwen2);
+  EXPECT_EQ(read("x", {{"architectures", "[]"}, {"model_type", "\"llama\""}}).spec.arch, Arch::llama);
+  const std::string supported = "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM";
+  EXPECT_EQ(error("x", {{"architectures", "null"}}), "config.json: model_type: missing" + supported);
+  EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}), "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)
+      << "model_type never overrules architectures";
+  EXPECT_EQ(error("x", {{"architectures", "\"LlamaForCausalLM\""}}), "config.json: architectures: expected an array, found a string");
+  EXPECT_EQ(error("x", {{"architectures", "[1]"}}), "config.json: architectures: expected a string, found an integer");
+}
+
+TEST(Config, RefusesFieldsOutOfRange) {
+  for (const char* n : {"0", "-1", "1000000000"}) {
+    expect_refused("num_hidden_layers", n, std::string("num_hidden_layers: expected 1 to 1024, found ") + n);
+    expect_refused("num_attention_heads", n, std::string("num_attention_heads: expected 1 to 1024, found ") + n);
+    expect_refused("num_key_value_heads", n, std::string("num_key_value_heads: expected 1 to 1024, found ") + n);
+    expect_refused("hidden_size", n, std::string("hidden_size: expected 1 to 131072, found ") + n);
+    expect_refused("intermediate_size", n, std::string("intermediate_size: expected 1 to 1048576, found ") + n);
+    expect_refused("vocab_size", n, std::string("vocab_size: expected 1 to 16777216, found ") + n);
+    expect_refused("max_position_embeddings", n, std::string("max_position_embeddings: expected 1 to 268435456, found ") + n);
+    expect_refused("head_dim", n, std::string("head_dim: expected 2 to 1024, found ") + n);
+  }
+  expect_refused("head_dim", "33", "head_dim: 33 is odd; rotary embedding pairs channels");
+  expect_refused("num_key_value_heads", "3", "num_key_value_heads: 4 heads cannot be shared by 3");
+  expect_refused("num_key_value_heads", "8", "num_key_value_heads: 4 heads cannot be shared by 8");
+  expect_refused("hidden_size", "258", "num_attention_heads: 4 heads do not divide hidden_size 258");
+  expect_refused("rms_norm_eps", "-1e-6", "rms_norm_eps: expected 1e-12 to 0.1, found -1e-06");
+  expect_refused("rms_norm_eps", "0", "rms_norm_eps: expected 1e-12 to 0.1, found 0");
+  for (const char* theta : {"-10000", "0", "1"}) expect_refused("rope_theta", theta, std::string("rope_theta: expected 2 to 1e+12, found ") + theta);
+  expect_refused("bos_token_id", "1000", "bos_token_id: expected 0 to 999, found 1000");
+  expect_refused("eos_token_id", "[1,-2]", "eos_token_id: -2 is no token id");
+  expect_refused("vocab_size", "99999999999999999999", "vocab_size: expected an integer of 64 bits, found 1e+20");
+}
+
+TEST(Config, RefusesWrongTypes) {
+  expect_refused("hidden_size", "\"256\"", "hidden_size: expected an integer, found a string");
+  expect_refused("hidden_size", "256.5", "hidden_size: expected an integer of 64 bits, found 256.5");
+  expect_refused("num_hidden_layers", "[2]", "num_hidden_layers: expected an integer, found an array");
+  expect_refused("tie_word_embeddings", "1", "tie_word_embeddings: expected true or false, found an integer");
+  expect_refused("attention_bias", "\"yes\"", "attention_bias: expected true or false, found a string");
+  expect_refused("rms_norm_eps", "{}", "rms_norm_eps: expected a number, found an object");
+  expect_refused("torch_dtype", "16", "torch_dtype: expected a string, found an integer");
+  expect_refused("eos_token_id", "\"</s>\"", "eos_token_id: expected an integer, found a string");
+  expect_refused("rope_scaling", "[]", "rope_scaling: expected an object, found an array");
+  expect_refused("layer_types", "\"full_attention\"", "layer_types: expected an array, found a string");
+  EXPECT_EQ(error_of([] { static_cast<void>(read("[]")); }), "config.json: expected an object, found an array");
+}
+
+TEST(Config, RequiresWhatHasNoSafeDefault) {
+  for (const char* key : {"hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads",
+                          "max_position_embeddings"}) {
+    expect_refused(key, "null", std::string(key) + ": missing");
+  }
+}
+
+TEST(Config, ListsAllProblemsAtOnce) {
+  EXPECT_EQ(error("Llama", {{"hidden_size", "0"}, {"vocab_size", "null"}, {"hidden_act", "\"gelu\""}, {"rope_scaling", R"({"type":"x"})"}}),
+            "config.json: 4 problems\n"
+            "  hidden_size: expected 1 to 131072, found 0\n"
+            "  vocab_size: missing\n"
+            "  rope_scaling: rope_type: \"x\" is not supported; default, linear, llama3 and yarn are\n"
+            "  hidden_act: \"gelu\" is not supported; silu is");
+}
+
+TEST(Config, RefusesWhatWouldChangeTheResult) {
+  expect_refused("hidden_act", "\"gelu\"", "hidden_act: \"gelu\" is not supported; silu is");
+  expect_refused("quantization_config", "{\"quant_method\":\"fp8\"}",
+                 "quantization_config: quantised checkpoints are not supported; use the original bfloat16 checkpoint");
+  expect_refused("torch_dtype", "\"float8\"", "torch_dtype: \"float8\" is not supported; bfloat16, float16 and float32 are");
+  expect_refused("partial_rotary_factor", "0.5",
+                 "partial_rotary_factor: rotating part of a head is not supported for this architecture");
+  expect_refused("layer_types", R"(["full_attention","sliding_attention"])",
+                 "layer_types: \"sliding_attention\" is not supported; only full_attention is");
+  expect_refused("layer_types", R"(["full_attention"])", "layer_types: has 1 entries for 2 layers");
+  EXPECT_NO_THROW(static_cast<void>(read("Llama", {{"partial_rotary_factor", "1.0"}, {"pretraining_tp", "2"}})));
+}
+
+TEST(Config, RefusesASlidingWindowOnlyInEffect) {
+  for (const char* architecture : {"Qwen2", "Qwen3"}) {
+    EXPECT_EQ(error(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "1024"}, {"max_window_layers", "1"}}),
+              "config.json: use_sliding_window: a sliding window of 1024 positions is not supported");
+    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "false"}, {"sliding_window", "1024"}, {"max_window_layers", "1"}}));
+    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "null"}, {"max_window_layers", "1"}}));
+    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "1024"}, {"max_window_layers", "2"}}))
+        << "windows begin after the last layer";
+    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "4096"}, {"max_window_layers", "1"}}))
+        << "as wide as the context";
+  }
+}
+
+TEST(Config, ReportsUnknownKeys) {
+  const ModelConfig c = read("Llama", {{"logit_scale", "0.5"}, {"use_cache", "true"}, {"new_in_2030", "{}"}, {"nothing", "null"}});
+  EXPECT_EQ(c.unknown_keys, (std::vector<std::string>{"logit_scale", "new_in_2030"}));
+  EXPECT_EQ(read("Qwen2", {{"mlp_bias", "true"}}).unknown_keys, std::vector<std::string>{"mlp_bias"}) << "not a key of this one";
+}
+
+RopeConfig rope(const char* scaling) { return read("Llama", {{"rope_theta", "1e6"}, {"rope_scaling", scaling}}).numbers.rope; }
+void expect_rope_refused(const char* scaling, const std::string& message) {
+  SCOPED_TRACE(scaling);
+  EXPECT_EQ(error("Llama", {{"rope_scaling", scaling}}), "config.json: rope_scaling: " + message);
+}
+
+TEST(Config, ReadsRopeScaling) {
+  EXPECT_EQ(rope("null"), (RopeConfig{.theta = 1e6, .rotary_dim = 64}));
+  EXPECT_EQ(rope("{}"), rope("null"));
+  EXPECT_EQ(rope(R"({"rope_type":"default"})"), rope("null"));
+  EXPECT_EQ(rope(R"({"type":"linear","factor":4})"), (RopeConfig{.kind = RopeConfig::Kind::linear, .theta = 1e6, .factor = 4, .rotary_dim = 64}));
+  RopeConfig yarn{.kind = RopeConfig::Kind::yarn, .theta = 1e6, .factor = 4, .original_max_position = 1024, .rotary_dim = 64};
+  EXPECT_EQ(rope(R"({"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":1024})"), yarn);
+  EXPECT_EQ(rope(R"({"rope_type":"yarn","original_max_position_embeddings":1024})"), yarn) << "factor from the context lengths";
+  yarn.beta_fast = 16;
+  yarn.beta_slow = 2;
+  yarn.attention_factor = 1.25;
+  yarn.mscale = 0.707;
+  yarn.mscale_all_dim = 1;
+  yarn.truncate = false;
+  EXPECT_EQ(rope(R"({"type":"yarn","factor":4,"original_max_position_embeddings":1024,"beta_fast":16,"beta_slow":2,
+                     "attention_factor":1.25,"mscale":0.707,"mscale_all_dim":1,"truncate":false})"),
+            yarn);
+  EXPECT_EQ(read("Llama", {{"original_max_position_embeddings", "1024"}, {"rope_scaling", R"({"type":"yarn","factor":4})"}})
+                .numbers.rope.original_max_position,
+            1024);
+  EXPECT_EQ(read("Llama", {{"rope_scaling", R"({"type":"yarn","factor":4})"}}).numbers.rope.original_max_position, 4096);
+}
+
+TEST(Config, RefusesBrokenRopeScaling) {
+  for (const char* type : {"dynamic", "longrope", "su", "mrope", ""}) {
+    expect_rope_refused((R"({"rope_type":")" + std::string(type) + R"(","factor":2})").c_str(),
+                        "rope_type: \"" + std::string(type) + "\" is not supported; default, linear, llama3 and yarn are");
+  }
+  expect_rope_refused(R"({"type":"linear"})", "factor: missing");
+  expect_rope_refused(R"({"type":"linear","factor":0})", "factor: expected 1 to 1e+06, found 0");
+  expect_rope_refused(R"({"type":"linear","factor":-8})", "factor: expected 1 to 1e+06, found -8");
+  expect_rope_refused(R"({"type":"linear","factor":"2"})", "factor: expected a number, found a string");
+  expect_rope_refused(R"({"type":"linear","factor":2,"alpha":1})", "\"alpha\": not understood, and it may change the result");
+  expect_rope_refused(R"({"rope_type":"default","mrope_section":[1]})", "\"mrope_section\": not understood, and it may change the result");
+  expect_rope_refused(R"({"type":1})", "type: expected a string, found an integer");
+  expect_rope_refused(R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4})", "original_max_position_embeddings: missing");
+  expect_rope_refused(R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,"original_max_position_embeddings":64})",
+                      "high_freq_factor: must be above low_freq_factor");
+  expect_rope_refused(R"({"rope_type":"yarn","factor":2,"beta_fast":1,"beta_slow":32})", "beta_fast: must not be below beta_slow");
+  expect_rope_refused(R"({"rope_type":"yarn","factor":2,"original_max_position_embeddings":0})",
+                      "original_max_position_embeddings: expected 1 to 268435456, found 0");
+  expect_rope_refused(R"({"rope_type":"default","partial_rotary_factor":0.25})",
+                      "partial_rotary_factor: rotating part of a head is not supported for this architecture");
+  expect_rope_refused(R"({"sliding_attention":{"rope_theta":1e4},"full_attention":{"rope_theta":1e6}})",
+                      "\"sliding_attention\": a rope for each layer type is not supported; only full_attention is");
+}
+
+TEST(Config, MessagesNameThePath) {
+  const test::TempDir dir;
+  dir.write("config.json", file("Llama", {{"vocab_size", "0"}}));
+  EXPECT_EQ(error_of([&] { static_cast<void>(read_config(dir.path())); }),
+            dir.path() + "/config.json: vocab_size: expected 1 to 16777216, found 0");
+  EXPECT_EQ(error_of([&] { static_cast<void>(read_config(dir.path() + "/absent")); }),
+            dir.path() + "/absent/config.json: cannot open: No such file or directory");
+}
+
+}  // namespace
+}  // namespace atom::engine

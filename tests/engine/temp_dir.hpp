@@ -1,0 +1,59 @@
+#pragma once
+// TempDir and expect_error: what the tests of file readers share.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "atom/core/error.hpp"
+
+namespace atom::test {
+
+/// A fresh directory, removed with everything in it.
+class TempDir {
+ public:
+  TempDir() {
+    std::string name = (std::filesystem::temp_directory_path() / "atom_test_XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw Error(name + ": cannot create");
+    path_ = name;
+  }
+  ~TempDir() { std::filesystem::remove_all(path_); }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// Writes (or overwrites) a file and returns its path.
+  std::string write(const std::string& name, std::string_view bytes) const {
+    const std::string path = path_ + "/" + name;
+    std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return path;
+  }
+
+ private:
+  std::string path_;
+};
+
+inline std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// The message of the atom::Error that `action` throws; a failure and "" if it throws none.
+template <class Action> std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  ADD_FAILURE() << "no error was thrown";
+  return {};
+}
+
+template <class Action> void expect_error(Action action, const std::string& fragment) {
+  const std::string message = error_of(action);
+  EXPECT_NE(message.find(fragment), std::string::npos) << "message: " << message << "\nexpected in it: " << fragment;
+}
+
+}  // namespace atom::test
