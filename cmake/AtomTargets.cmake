@@ -2,7 +2,8 @@
 add_library(atom_flags INTERFACE)
 target_compile_options(atom_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wold-style-cast -Wimplicit-fallthrough -Wundef
-  -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffp-contract=off)
+  -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffp-contract=off
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # g++ 12 sees overlaps in std::string that cannot happen (GCC PR 105329)
 if(ATOM_SANITIZE)
   target_compile_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE})

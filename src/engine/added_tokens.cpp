@@ -20,13 +20,7 @@ bool is_word(char32_t c) {
   return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) || category == UTF8PROC_CATEGORY_PC;
 }
 
-std::size_t last_character(std::string_view text) {
-  std::size_t at = text.size() - 1;
-  while ((static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) --at;
-  return at;
-}
-
-bool ends_in_word(std::string_view text) { return !text.empty() && is_word(front(text.substr(last_character(text))).scalar); }
+bool ends_in_word(std::string_view text) { return !text.empty() && is_word(front(text.substr(last_begin(text))).scalar); }
 bool begins_with_word(std::string_view text) { return !text.empty() && is_word(front(text).scalar); }
 
 }  // namespace
@@ -106,7 +100,7 @@ bool TokenTrie::next(std::string_view text, std::size_t& at, std::size_t done, b
     if (token.single_word && (ends_in_word(text.substr(0, begin)) || begins_with_word(text.substr(end)))) continue;
     found = {begin, end, token.id};
     while (token.lstrip && found.begin > done) {
-      const std::size_t last = last_character(text.substr(0, found.begin));
+      const std::size_t last = last_begin(text.substr(0, found.begin));
       if (!is_space(front(text.substr(last)).scalar)) break;
       found.begin = last;
     }

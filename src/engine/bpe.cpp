@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -38,8 +39,7 @@ std::pair<std::string_view, std::string_view> sides(const Json& merge, const Ent
 
 }  // namespace
 
-MergeTable::MergeTable(std::size_t merges)
-    : slots_(std::bit_ceil(2 * merges + 2)), shift_(64 - std::countr_zero(slots_.size())) {}
+MergeTable::MergeTable(std::size_t merges) : slots_(std::bit_ceil(2 * merges + 2)), shift_(64 - std::countr_zero(slots_.size())) {}
 
 Bpe::Bpe(const Entry& model, const Vocabulary& vocabulary, bool bytes)
     : bytes_(bytes), ignore_merges_(model.flag("ignore_merges", false)), fuse_unk_(model.flag("fuse_unk", false)) {
@@ -78,7 +78,12 @@ Bpe::Bpe(const Entry& model, const Vocabulary& vocabulary, bool bytes)
 
 void Bpe::read_merges(const Entry& list, const Vocabulary& vocabulary) {
   const auto merges = list.json().as_array(list.path());
-  merges_ = MergeTable(merges.size());
+  merges_ = joints_ = MergeTable(merges.size());
+  std::vector<bool> odd(static_cast<std::size_t>(vocabulary.size()));  // stands for a byte or for the unknown
+  for (const int id : fallback_) {
+    if (id >= 0) odd[static_cast<std::size_t>(id)] = true;
+  }
+  if (unk_ >= 0) odd[static_cast<std::size_t>(unk_)] = true;
   std::string both;
   for (std::size_t i = 0; i < merges.size(); ++i) {
     if (i == 0 && merges[0].is_string() && merges[0].as_string({}).starts_with("#version")) continue;
@@ -89,22 +94,70 @@ void Bpe::read_merges(const Entry& list, const Vocabulary& vocabulary) {
       return id;
     };
     both.assign(left).append(right);
-    merges_.set(known(left), known(right), {static_cast<std::uint32_t>(i), known(both)});
+    const int a = known(left), b = known(right);
+    merges_.set(a, b, {static_cast<std::uint32_t>(i), known(both)});
+    // The symbols that meet in the middle. (One without a symbol is never met; an odd token is not spelt with its symbols.)
+    const int last = symbol(left.substr(last_begin(left))), first = symbol(right.substr(0, front(right).bytes));
+    if (last >= 0 && first >= 0) joints_.set(last, first, {.rank = 0});
+    separable_ = separable_ && !odd[static_cast<std::size_t>(a)] && !odd[static_cast<std::size_t>(b)];
   }
+}
+
+/// The symbol of a character as the vocabulary writes it, or -1.
+int Bpe::symbol(std::string_view character) const {
+  if (bytes_) {
+    const auto byte = bytes_of_letters(character);
+    return byte ? byte_symbol_[static_cast<unsigned char>((*byte)[0])] : -1;
+  }
+  if (character.size() == 1) return byte_symbol_[static_cast<unsigned char>(character[0])];
+  const auto found = symbol_.find(front(character).scalar);
+  return found == symbol_.end() ? -1 : found->second;
 }
 
 void Bpe::encode(std::string_view piece, std::vector<int>& ids, Scratch& scratch) const {
   if (ignore_merges_) {
     if (const auto whole = whole_.find(piece); whole != whole_.end()) return ids.push_back(whole->second);
   }
+  // Words repeat: a direct-mapped table of pieces met in this text.
+  Scratch::Known* known = nullptr;
+  std::array<char, 16> key{};
+  if (piece.size() < key.size() && !scratch.known.empty()) {
+    std::memcpy(key.data(), piece.data(), piece.size());
+    key.back() = static_cast<char>(piece.size());
+    const auto [low, high] = std::bit_cast<std::array<std::uint64_t, 2>>(key);
+    const std::uint64_t hash = (low ^ std::rotl(high, 23)) * 0x9e3779b97f4a7c15u;
+    known = &scratch.known[hash >> (64 - std::countr_zero(known_pieces))];
+    if (known->piece == key) {
+      ids.insert(ids.end(), known->ids.begin(), known->ids.begin() + known->count);
+      return;
+    }
+  }
+  const std::size_t before = ids.size();
+  merge(piece, ids, scratch);
+  const std::size_t count = ids.size() - before;
+  if (known && count <= known->ids.size()) {
+    known->piece = key;
+    std::copy(ids.end() - static_cast<std::ptrdiff_t>(count), ids.end(), known->ids.begin());
+    known->count = static_cast<int>(count);
+  }
+}
+
+void Bpe::merge(std::string_view piece, std::vector<int>& ids, Scratch& scratch) const {
   scratch.symbols.clear();
   split(piece, scratch.symbols);
-  if (scratch.symbols.size() <= longest_scan) {
-    merge_short(scratch);
-  } else {
-    merge_long(scratch);
+  for (std::span<int> rest = scratch.symbols; !rest.empty();) {
+    const std::size_t n = rest.size() <= longest_scan ? rest.size() : separable(rest);
+    const std::size_t left = n <= longest_scan ? merge_short(rest.first(n)) : merge_long(rest.first(n), scratch);
+    ids.insert(ids.end(), rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(left));
+    rest = rest.subspan(n);
   }
-  ids.insert(ids.end(), scratch.symbols.begin(), scratch.symbols.end());
+}
+
+/// How many symbols at the front are merged the same way whatever follows them.
+std::size_t Bpe::separable(std::span<const int> symbols) const {
+  std::size_t n = 1;
+  while (n < symbols.size() && (!separable_ || joints_.find(symbols[n - 1], symbols[n]).rank != Merge::never)) ++n;
+  return n;
 }
 
 void Bpe::split(std::string_view piece, std::vector<int>& symbols) const {
@@ -137,27 +190,32 @@ void Bpe::split(std::string_view piece, std::vector<int>& symbols) const {
   }
 }
 
-void Bpe::merge_short(Scratch& scratch) const {
-  auto& symbols = scratch.symbols;
-  auto& merges = scratch.merges;
-  merges.clear();
-  for (std::size_t i = 0; i + 1 < symbols.size(); ++i) merges.push_back(merges_.find(symbols[i], symbols[i + 1]));
-  while (!merges.empty()) {
-    const auto first = std::min_element(merges.begin(), merges.end(), [](Merge a, Merge b) { return a.rank < b.rank; });
-    if (first->rank == Merge::never) break;
-    const auto at = first - merges.begin();
-    symbols[static_cast<std::size_t>(at)] = first->id;
-    symbols.erase(symbols.begin() + at + 1);
-    merges.erase(first);
-    const auto update = [&](std::size_t i) { merges[i] = merges_.find(symbols[i], symbols[i + 1]); };
-    const auto i = static_cast<std::size_t>(at);
-    if (i > 0) update(i - 1);
-    if (i < merges.size()) update(i);
+std::size_t Bpe::merge_short(std::span<int> symbols) const {
+  std::array<Merge, longest_scan> merges;  // of symbol i and its right neighbour; the last has none
+  std::size_t n = symbols.size();
+  for (std::size_t i = 0; i + 1 < n; ++i) merges[i] = merges_.find(symbols[i], symbols[i + 1]);
+  while (n > 1) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i + 1 < n; ++i) {
+      if (merges[i].rank < merges[best].rank) best = i;
+    }
+    if (merges[best].rank == Merge::never) break;
+    symbols[best] = merges[best].id;
+    --n;
+    for (std::size_t i = best + 1; i < n; ++i) {
+      symbols[i] = symbols[i + 1];
+      merges[i - 1] = merges[i];
+    }
+    if (best > 0) merges[best - 1] = merges_.find(symbols[best - 1], symbols[best]);
+    if (best + 1 < n) merges[best] = merges_.find(symbols[best], symbols[best + 1]);
   }
+  return n;
 }
 
-void Bpe::merge_long(Scratch& scratch) const {
-  auto& [symbols, merges, left, right, heap] = scratch;
+std::size_t Bpe::merge_long(std::span<int> symbols, Scratch& scratch) const {
+  auto& left = scratch.left;
+  auto& right = scratch.right;
+  auto& heap = scratch.heap;
   const auto n = static_cast<std::int32_t>(symbols.size());
   const auto index = [](std::int32_t i) { return static_cast<std::size_t>(i); };
   const std::greater<> last;  // a min-heap: the lowest rank, then the leftmost position, is in front
@@ -195,7 +253,7 @@ void Bpe::merge_long(Scratch& scratch) const {
     }
     if (left[index(i)] >= 0 && candidate(left[index(i)])) std::push_heap(heap.begin(), heap.end(), last);
   }
-  symbols.erase(std::remove(symbols.begin(), symbols.end(), gone), symbols.end());
+  return static_cast<std::size_t>(std::remove(symbols.begin(), symbols.end(), gone) - symbols.begin());
 }
 
 }  // namespace atom::engine::text

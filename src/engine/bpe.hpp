@@ -1,11 +1,12 @@
 #pragma once
 // Bpe: byte-pair encoding of one piece of text. Symbols start as single characters (or bytes); again and again the adjacent pair
 // that was learnt first, the leftmost of equals, becomes one symbol.
-// One idea: a pair of ids is one 64-bit key of a flat hash table, so a step is a lookup; short pieces are scanned, long ones
-// (a piece may be a whole prompt) keep their pairs in a heap, O(n log n).
+// One idea: a pair of ids is one 64-bit key of a flat hash table, so a step is a lookup. Short pieces are scanned. A long one (a
+// piece may be a whole prompt) is cut where no merge ever joins two symbols; what stays long keeps its pairs in a heap, O(n log n).
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -60,28 +61,39 @@ class Bpe {
 
   /// The memory of one thread, kept from piece to piece.
   struct Scratch {
+    struct Known {                 // a piece met before
+      std::array<char, 16> piece;  // zero-filled; the last is its length (0: nothing here)
+      std::array<int, 5> ids;
+      int count;
+    };
+    std::vector<Known> known;  // empty, or known_pieces: worth its set-up for long texts
     std::vector<int> symbols;
-    std::vector<Merge> merges;               // of symbol i and its right neighbour
-    std::vector<std::int32_t> left, right;   // neighbours in a long piece
-    std::vector<std::uint64_t> heap;         // rank << 32 | position
+    std::vector<std::int32_t> left, right;  // neighbours, in a long piece
+    std::vector<std::uint64_t> heap;        // rank << 32 | position
   };
+  static constexpr std::size_t known_pieces = 4096;
   /// Appends the ids of a piece of fewer than 2^31 bytes.
   void encode(std::string_view piece, std::vector<int>& ids, Scratch& scratch) const;
 
  private:
   void read_merges(const Entry& list, const Vocabulary& vocabulary);
-  void split(std::string_view piece, std::vector<int>& symbols) const;  // into symbols
-  void merge_short(Scratch& scratch) const;
-  void merge_long(Scratch& scratch) const;
+  [[nodiscard]] int symbol(std::string_view character) const;
+  void split(std::string_view piece, std::vector<int>& symbols) const;
+  void merge(std::string_view piece, std::vector<int>& ids, Scratch& scratch) const;
+  [[nodiscard]] std::size_t separable(std::span<const int> symbols) const;
+  std::size_t merge_short(std::span<int> symbols) const;  // both return how many are left, at the front
+  std::size_t merge_long(std::span<int> symbols, Scratch& scratch) const;
 
   bool bytes_, ignore_merges_, fuse_unk_;
   int unk_ = -1;
-  std::array<int, 256> byte_symbol_{};                // of a byte, or of an ASCII character; -1: none
-  std::unordered_map<char32_t, int> symbol_;          // of other characters
-  std::array<int, 256> fallback_{};                   // <0x00> ... <0xFF>; -1: none, or no byte_fallback
-  std::unordered_map<std::string_view, int> whole_;   // pieces that are tokens (ignore_merges)
-  std::vector<std::string> spelling_;                 // what whole_ points into
+  std::array<int, 256> byte_symbol_{};               // of a byte, or of an ASCII character; -1: none
+  std::unordered_map<char32_t, int> symbol_;         // of other characters
+  std::array<int, 256> fallback_{};                  // <0x00> ... <0xFF>; -1: none, or no byte_fallback
+  std::unordered_map<std::string_view, int> whole_;  // pieces that are tokens (ignore_merges)
+  std::vector<std::string> spelling_;                // what whole_ points into
   MergeTable merges_{0};
+  MergeTable joints_{0};   // pairs of first symbols that some merge can join: a piece falls apart between all others
+  bool separable_ = true;  // joints_ is complete
 };
 
 }  // namespace atom::engine::text

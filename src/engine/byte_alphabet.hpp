@@ -13,8 +13,8 @@ namespace atom::engine::text {
 namespace detail {
 
 struct ByteAlphabet {
-  std::array<char32_t, 256> letter{};   // of a byte
-  std::array<short, 0x144> byte{};      // of a letter; -1: no letter
+  std::array<char32_t, 256> letter{};  // of a byte
+  std::array<short, 0x144> byte{};     // of a letter; -1: no letter
 };
 
 constexpr ByteAlphabet byte_alphabet = [] {

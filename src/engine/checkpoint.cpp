@@ -71,7 +71,8 @@ void Checkpoint::open_shards(const std::string& directory, const std::string& in
   std::sort(held.begin(), held.end());
   std::vector<Entry> difference;
   std::set_difference(promised.begin(), promised.end(), held.begin(), held.end(), std::back_inserter(difference));
-  for (const Entry& e : difference) problems.add("weight_map: " + in_quotes(e.tensor) + " is not in its shard " + in_quotes(e.file));
+  for (const Entry& e : difference)
+    problems.add("weight_map: " + in_quotes(e.tensor) + " is not in its shard " + in_quotes(e.file));
   difference.clear();
   std::set_difference(held.begin(), held.end(), promised.begin(), promised.end(), std::back_inserter(difference));
   for (const Entry& e : difference)

@@ -33,6 +33,7 @@ constexpr Architecture architectures[] = {
 /// Keys of config.json that change nothing here: bookkeeping, training, generation defaults of old files.
 constexpr std::string_view informative[] = {
     "_name_or_path", "transformers_version", "use_cache", "tokenizer_class", "task_specific_params", "pad_token_id", "unk_token_id",
+    "is_llama_config", "transformers.js_config",
     // training
     "attention_dropout", "hidden_dropout", "initializer_range", "gradient_checkpointing", "unsloth_fixed", "unsloth_version",
     // how frameworks split or call the computation, not what it is; pretraining_tp is one of them
@@ -81,12 +82,13 @@ void refuse_layer_types(Fields& fields, int layers) {
   if (other != types.end()) fields.problem(key, in_quotes(*other) + " is not supported; only full_attention is");
 }
 
-/// Attention over a window shorter than the context is not supported. Published files hold a window that is switched off.
+/// Attention over a window shorter than the context is not supported. Published files hold a window that is switched off, or
+/// that begins after the last layer; layer_types, where given, decides.
 void refuse_sliding_window(Fields& fields, const ModelConfig& c) {
   const bool used = fields.flag("use_sliding_window", false);
   const int window = fields.integer("sliding_window", non_negative, 0);
   const int first = fields.integer("max_window_layers", non_negative, 28);
-  if (used && window > 0 && window < c.numbers.max_position && first < c.spec.layers) {
+  if (used && window > 0 && window < c.numbers.max_position && first < c.spec.layers && !fields.find("layer_types")) {
     fields.problem("use_sliding_window", "a sliding window of " + std::to_string(window) + " positions is not supported");
   }
 }
@@ -95,9 +97,28 @@ void refuse_unsupported(Fields& fields) {
   if (const std::string act = fields.text("hidden_act", "silu"); act != "silu" && act != "swish") {
     fields.problem("hidden_act", in_quotes(act) + " is not supported; silu is");
   }
+  for (const std::string_view key : {"use_mrope", "rope_interleaved"}) {
+    if (fields.flag(key, false)) fields.problem(key, "true is not supported");
+  }
   for (const std::string_view key : {"quantization_config", "compression_config"}) {
     if (fields.find(key)) fields.problem(key, "quantised checkpoints are not supported; use the original bfloat16 checkpoint");
   }
+}
+
+int read_head_dim(Fields& fields, const Architecture& architecture, const model::ModelSpec& spec) {
+  constexpr Range<int> accepted{2, 1024};
+  const int heads = spec.attn.heads;
+  if (fields.find("head_dim") || architecture.head_dim) {
+    const int given = fields.integer("head_dim", accepted, architecture.head_dim);
+    if (given % 2 != 0) fields.problem("head_dim", std::to_string(given) + " is odd; rotary embedding pairs channels");
+    return given;
+  }
+  if (heads == 0 || spec.d_model == 0) return 0;  // reported already
+  const int derived = spec.d_model / heads;
+  if (spec.d_model % heads == 0 && derived % 2 == 0 && derived >= accepted.low && derived <= accepted.high) return derived;
+  fields.problem("num_attention_heads", "hidden_size " + std::to_string(spec.d_model) + " over " + std::to_string(heads) +
+                                            " heads is no even head_dim of 2 to " + std::to_string(accepted.high));
+  return 0;
 }
 
 /// What every architecture here shares: a decoder of RMSNorm, rotary GQA and SwiGLU.
@@ -116,14 +137,7 @@ void read_decoder(Fields& fields, const Architecture& architecture, ModelConfig&
     fields.problem("num_key_value_heads",
                    std::to_string(attn.heads) + " heads cannot be shared by " + std::to_string(attn.kv_heads));
   }
-  const int even = architecture.head_dim == 0 && attn.heads > 0 && spec.d_model % attn.heads == 0 ? spec.d_model / attn.heads : 0;
-  attn.head_dim = fields.integer("head_dim", {2, 1024}, architecture.head_dim ? architecture.head_dim : even);
-  if (attn.head_dim % 2 != 0)
-    fields.problem("head_dim", std::to_string(attn.head_dim) + " is odd; rotary embedding pairs channels");
-  if (!fields.find("head_dim") && attn.head_dim == 0 && spec.d_model > 0 && attn.heads > 0) {
-    fields.problem("num_attention_heads",
-                   std::to_string(attn.heads) + " heads do not divide hidden_size " + std::to_string(spec.d_model));
-  }
+  attn.head_dim = read_head_dim(fields, architecture, spec);
 
   auto& numbers = c.numbers;
   numbers.rms_eps = static_cast<float>(fields.number("rms_norm_eps", {1e-12, 0.1}, 1e-6));
@@ -157,7 +171,6 @@ void read_qwen3(Fields& fields, ModelConfig& c) {
 }  // namespace
 
 ModelConfig from_config(const Json& config) {
-  static_cast<void>(config.as_object("config"));
   Problems problems{std::string(config.where())};
   Fields fields(config, problems);
   fields.ignore(informative);

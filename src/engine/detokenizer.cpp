@@ -17,10 +17,10 @@ struct Detokenizer::State {
 };
 
 Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : state_(std::make_unique<State>(
-          State{.data = tokenizer.data_,
-                .skip_special = skip_special_tokens,
-                .stream = text::TextStream(tokenizer.data_->token_text, text::TextStream::Runs::eager)})) {}
+    : state_(
+          std::make_unique<State>(State{.data = tokenizer.data_,
+                                        .skip_special = skip_special_tokens,
+                                        .stream = text::TextStream(tokenizer.data_->token_text, text::TextStream::Runs::eager)})) {}
 
 Detokenizer::~Detokenizer() = default;
 Detokenizer::Detokenizer(Detokenizer&&) noexcept = default;

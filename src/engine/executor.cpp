@@ -7,6 +7,8 @@
 #include "atom/core/error.hpp"
 #include "atom/engine/loader.hpp"
 #include "atom/engine/rank_team.hpp"
+#include "atom/ops/attention_cpu.hpp"
+#include "atom/ops/linear_cpu.hpp"
 #include "atom/ops/rope_table.hpp"
 
 namespace atom::engine {
@@ -17,8 +19,7 @@ struct RankState {
   std::unique_ptr<ThreadPool> pool;
   ThreadComm comm;
   std::unique_ptr<AnyModel> model;
-  Weights weights;
-  Block kv, scratch;
+  Block weights, kv, scratch;
 };
 
 int usable_cpus() {
@@ -37,6 +38,24 @@ void check_ranks(const model::ModelSpec& s, int tp) {
   if (s.d_ff % tp != 0) refuse("must divide intermediate_size " + std::to_string(s.d_ff));
 }
 
+// What the Cpu kernels need of each thread, whatever the batch.
+std::size_t kernel_scratch_bytes(const model::ModelSpec& local) {
+  const int widest = std::max({local.d_model, local.d_ff, model::size(local, model::Axis::q)});
+  return std::max(kernels::linear_scratch_bytes(widest),
+                  attention_scratch_bytes(local.attn.heads, local.attn.kv_heads, local.attn.head_dim));
+}
+
+// The step that needs the most scratch: every temporary grows with rows and logits.
+Batch largest_batch(const ExecutorOptions& options) {
+  static constexpr int some_row = 0;
+  Batch b;
+  b.rows = options.max_rows;
+  b.seqs = options.max_seqs;
+  b.logits = options.max_logits;
+  b.logit_rows = &some_row;  // present: gathering is part of the plan
+  return b;
+}
+
 }  // namespace
 
 struct Executor::State {
@@ -49,6 +68,7 @@ struct Executor::State {
   std::vector<RankState> ranks;
   const Variant* variant = nullptr;
   Block rope, sampling;
+  MemoryUse memory;
   int context_tokens = 0, max_rows = 0, max_logits = 0;
 };
 
@@ -66,13 +86,14 @@ Executor::Executor(const ExecutorOptions& options) : state_(std::make_unique<Sta
   const int wanted_tokens = options.context_tokens > 0 ? options.context_tokens : s.config.numbers.max_position;
   s.context_tokens = (wanted_tokens + page - 1) / page * page;
 
-  const auto positions = static_cast<std::size_t>(s.context_tokens),
-             rotary = static_cast<std::size_t>(s.config.numbers.rope.rotary_dim);
-  s.rope = Block(positions * rotary * sizeof(float), "rope table");
-  auto* cos_sin = reinterpret_cast<float*>(s.rope.data());
-  ops::fill_rope_table(s.config.numbers.rope, s.context_tokens, cos_sin);
-  // sample's scratch: a sorted copy of the logits and their order
-  s.sampling = Block(static_cast<std::size_t>(s.max_logits) * static_cast<std::size_t>(spec.vocab) * 8, "sampling scratch");
+  const auto positions = static_cast<std::size_t>(s.context_tokens);
+  s.memory.rope_table = positions * static_cast<std::size_t>(s.config.numbers.rope.rotary_dim) * sizeof(float);
+  s.memory.sampling = static_cast<std::size_t>(s.max_logits) * static_cast<std::size_t>(spec.vocab) * (sizeof(float) + sizeof(int));
+  if (!options.dry) {
+    s.rope = Block(s.memory.rope_table, "rope table");
+    ops::fill_rope_table(s.config.numbers.rope, s.context_tokens, reinterpret_cast<float*>(s.rope.data()));
+    s.sampling = Block(s.memory.sampling, "sampling scratch");
+  }
 
   const int threads = options.threads > 0 ? options.threads : usable_cpus(), each = std::max(1, threads / tp);
   auto group = ThreadComm::make_group(tp);
@@ -80,24 +101,30 @@ Executor::Executor(const ExecutorOptions& options) : state_(std::make_unique<Sta
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
     const model::Rank which{r, tp};
-    rank.pool = std::make_unique<ThreadPool>(each, threads <= usable_cpus() ? r * each : -1);
     rank.comm = ThreadComm(group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
     model::ParamTable parameters;
     rank.model->parameters(parameters);
     bind_shapes(spec, which, parameters);
-    Batch largest;
-    largest.rows = options.max_rows;
-    largest.seqs = options.max_seqs;
-    largest.logits = options.max_logits;
-    static constexpr int some_row = 0;
-    largest.logit_rows = &some_row;  // present: the gather's rows are part of the plan
-    rank.scratch = Block(rank.model->plan(largest).scratch_bytes, "activations");
-    const std::size_t layer_bytes = rank.model->kv_bytes_per_token() * positions;
-    rank.kv = Block(layer_bytes * static_cast<std::size_t>(spec.layers), "KV cache");
+    const WeightBytes weights = plan_weights(s.checkpoint, spec, which, parameters);
+    const std::size_t layer = rank.model->kv_bytes_per_token() * positions, kv = layer * static_cast<std::size_t>(spec.layers);
+    const std::size_t scratch = rank.model->plan(largest_batch(options)).scratch_bytes;
+    s.memory.weights += weights.copied;
+    s.memory.weights_in_file += weights.in_file;
+    s.memory.kv_cache += kv;
+    s.memory.activations += scratch;
+    if (options.dry) continue;
+    rank.pool = std::make_unique<ThreadPool>(each, threads <= usable_cpus() ? r * each : -1);
+    rank.pool->reserve(kernel_scratch_bytes(model::shard(spec, which)));
+    rank.kv = Block(kv, "KV cache");
+    rank.scratch = Block(scratch, "activations");
     rank.weights = load_weights(s.checkpoint, spec, which, parameters, *rank.pool, r == 0 ? options.progress : nullptr);
-    rank.model->attach(
-        {rank.pool.get(), &rank.comm, rank.scratch.data(), rank.scratch.bytes(), {rank.kv.data(), layer_bytes / 2}, cos_sin});
+    rank.model->attach({rank.pool.get(),
+                        &rank.comm,
+                        rank.scratch.data(),
+                        rank.scratch.bytes(),
+                        {rank.kv.data(), layer / 2},
+                        reinterpret_cast<const float*>(s.rope.data())});
   }
 }
 
@@ -124,20 +151,8 @@ const Variant& Executor::build() const { return *state_->variant; }
 int Executor::context_tokens() const { return state_->context_tokens; }
 int Executor::max_rows() const { return state_->max_rows; }
 int Executor::max_logits() const { return state_->max_logits; }
+const MemoryUse& Executor::memory() const { return state_->memory; }
 Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }
-
-MemoryUse Executor::memory() const {
-  MemoryUse use;
-  for (const auto& r : state_->ranks) {
-    use.weights += r.weights.block.bytes();
-    use.weights_in_file += r.weights.in_file_bytes;
-    use.kv_cache += r.kv.bytes();
-    use.scratch += r.scratch.bytes();
-  }
-  use.scratch += state_->sampling.bytes();
-  use.rope_table = state_->rope.bytes();
-  return use;
-}
 
 std::size_t Executor::parameters() const {
   std::size_t n = 0;

@@ -13,6 +13,11 @@ std::string shown(double value) {
 
 }  // namespace
 
+Fields::Fields(const Json& object, Problems& problems, std::string prefix)
+    : object_(object), problems_(problems), prefix_(std::move(prefix)) {
+  static_cast<void>(object_.as_object({}));
+}
+
 void Fields::problem(std::string_view key, std::string_view sentence) {
   problems_.add(prefix_ + std::string(key) + ": " + std::string(sentence));
 }
@@ -26,6 +31,13 @@ template <class T, class Read> T Fields::value(std::string_view key, T otherwise
     problems_.add(e);
     return otherwise;
   }
+}
+
+const Json* Fields::object(std::string_view key) {
+  return value<const Json*>(key, nullptr, [](const Json& j, const std::string& what) {
+    static_cast<void>(j.as_object(what));
+    return &j;
+  });
 }
 
 int Fields::integer(std::string_view key, Range<int> range, int otherwise) {
@@ -89,7 +101,7 @@ std::vector<int> Fields::token_ids(std::string_view key) {
 
 std::vector<std::string> Fields::unread() const {
   std::vector<std::string> keys;
-  for (const auto& [key, member] : object_.as_object(prefix_)) {
+  for (const auto& [key, member] : object_.as_object({})) {
     if (!member.is_null() && std::find(read_.begin(), read_.end(), key) == read_.end()) keys.push_back(key);
   }
   return keys;

@@ -22,9 +22,8 @@ inline constexpr Range<int> non_negative{0, std::numeric_limits<int>::max()};
 
 class Fields {
  public:
-  /// `prefix` precedes keys in messages: "rope_scaling: ". Both arguments must outlive this.
-  Fields(const Json& object, Problems& problems, std::string prefix = {})
-      : object_(object), problems_(problems), prefix_(std::move(prefix)) {}
+  /// `prefix` precedes keys in messages: "rope_scaling: ". The other two must outlive this. Throws if this is no object.
+  Fields(const Json& object, Problems& problems, std::string prefix = {});
 
   /// The member, or nullptr when absent or null.
   const Json* find(std::string_view key) {
@@ -33,6 +32,7 @@ class Fields {
   }
   void ignore(std::span<const std::string_view> keys) { read_.insert(read_.end(), keys.begin(), keys.end()); }
 
+  const Json* object(std::string_view key);  ///< nullptr when absent; any other kind is a problem
   int integer(std::string_view key, Range<int> range, int otherwise);
   int integer(std::string_view key, Range<int> range);  ///< must be there
   double number(std::string_view key, Range<double> range, double otherwise);

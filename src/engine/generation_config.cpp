@@ -10,13 +10,12 @@ namespace atom::engine {
 namespace {
 
 /// Keys that change nothing here; lengths are the caller's to choose.
-constexpr std::string_view informative[] = {"_from_model_config", "transformers_version", "use_cache",     "pad_token_id",
+constexpr std::string_view informative[] = {"_from_model_config", "transformers_version", "use_cache",   "pad_token_id",
                                             "max_length",         "max_new_tokens",       "unk_token_id"};
 
 }  // namespace
 
 GenerationDefaults from_generation_config(const Json& json, const ModelConfig& config) {
-  static_cast<void>(json.as_object("generation_config"));
   Problems problems{std::string(json.where())};
   Fields fields(json, problems);
   GenerationDefaults d;

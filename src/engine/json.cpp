@@ -10,9 +10,12 @@
 #include "atom/core/error.hpp"
 
 #include "file.hpp"
+#include "utf8.hpp"
 
 namespace atom::engine {
 namespace {
+
+namespace utf8 = text;
 
 [[noreturn]] void fail(std::string_view where, std::string_view what, std::string_view problem) {
   std::string message(where);
@@ -26,33 +29,12 @@ namespace {
 
 constexpr std::string_view kind_names[] = {"null", "a boolean", "an integer", "a real number", "a string", "an array", "an object"};
 
-/// Bytes of the well-formed UTF-8 sequence at text[at], or 0; `bad` then holds how many bytes one U+FFFD stands for
-/// (the maximal subpart, as Unicode recommends).
-std::size_t utf8_length(std::string_view text, std::size_t at, std::size_t& bad) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const unsigned first = byte(at);
-  bad = 1;
-  if (first < 0x80) return 1;
-  if (first < 0xc2 || first > 0xf4) return 0;
-  const std::size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  unsigned low = 0x80, high = 0xbf;  // bounds of the second byte: no overlong forms, no surrogates, nothing above U+10FFFF
-  if (first == 0xe0) low = 0xa0;
-  if (first == 0xed) high = 0x9f;
-  if (first == 0xf0) low = 0x90;
-  if (first == 0xf4) high = 0x8f;
-  for (std::size_t i = 1; i < length; ++i, low = 0x80, high = 0xbf) {
-    if (byte(at + i) < low || byte(at + i) > high) return 0;
-    bad = i + 1;
-  }
-  return length;
-}
-
 std::size_t first_invalid_utf8(std::string_view text) {
-  std::size_t at = 0, bad = 0;
+  std::size_t at = 0;
   while (at < text.size()) {
-    const std::size_t n = utf8_length(text, at, bad);
-    if (n == 0) break;
-    at += n;
+    const utf8::Sequence s = utf8::front(text.substr(at));
+    if (s.kind != utf8::Sequence::Kind::character) break;
+    at += s.bytes;
   }
   return at;
 }
@@ -87,6 +69,56 @@ std::string with_large_integers_as_reals(std::string_view text) {
     ++i;
   }
   return out;
+}
+
+/// Walks the text with simdjson's lazy parser, which knows where it stands; false where it stumbles.
+template <class Value> bool walk(Value value, int levels_left) {
+  namespace lazy = simdjson::ondemand;
+  const auto type = value.type();
+  if (type.error() || levels_left == 0) return false;
+  switch (type.value_unsafe()) {
+    case lazy::json_type::array: {
+      auto items = value.get_array();
+      if (items.error()) return false;
+      for (auto item : items.value_unsafe()) {
+        if (item.error() || !walk(item.value_unsafe(), levels_left - 1)) return false;
+      }
+      return true;
+    }
+    case lazy::json_type::object: {
+      auto members = value.get_object();
+      if (members.error()) return false;
+      for (auto member : members.value_unsafe()) {
+        if (member.error() || member.unescaped_key().error()) return false;
+        auto item = member.value();
+        if (item.error() || !walk(item.value_unsafe(), levels_left - 1)) return false;
+      }
+      return true;
+    }
+    case lazy::json_type::number: return !value.get_double().error();
+    case lazy::json_type::string: return !value.get_string().error();
+    case lazy::json_type::boolean: return !value.get_bool().error();
+    case lazy::json_type::null: {
+      bool null = false;
+      return !value.is_null().get(null) && null;
+    }
+  }
+  return false;
+}
+
+/// " at byte 12 (line 3)", or nothing when the mistake has no place (a string or bracket that is never closed).
+std::string place_of_mistake(std::string_view text, JsonLimits limits) {
+  const simdjson::padded_string padded(text);
+  simdjson::ondemand::parser parser;
+  simdjson::ondemand::document document;
+  const char* at = nullptr;
+  if (parser.iterate(padded).get(document)) return {};
+  walk<simdjson::ondemand::document&>(document, limits.depth);
+  if (document.current_location().get(at)) return {};
+  const std::ptrdiff_t offset = at - padded.data();
+  if (offset <= 0 || offset >= static_cast<std::ptrdiff_t>(text.size())) return {};
+  const auto lines = std::count(padded.data(), at, '\n') + 1;
+  return " at byte " + std::to_string(offset) + " (line " + std::to_string(lines) + ")";
 }
 
 }  // namespace
@@ -154,7 +186,7 @@ Json Json::parse(std::string_view text, std::string_view where, JsonLimits limit
     case simdjson::EMPTY: fail(where, {}, "no JSON in it: the text is empty");
     case simdjson::UTF8_ERROR: fail(where, {}, "not UTF-8 at byte " + std::to_string(first_invalid_utf8(text)));
     case simdjson::DEPTH_ERROR: fail(where, {}, "JSON nested deeper than " + std::to_string(limits.depth) + " levels");
-    default: fail(where, {}, std::string("not JSON: ") + simdjson::error_message(error));
+    default: fail(where, {}, "not JSON" + place_of_mistake(text, limits) + ": " + simdjson::error_message(error));
   }
   return JsonBuilder{std::make_shared<const std::string>(where), limits.values}.build(root);
 }
@@ -258,25 +290,20 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   for (std::size_t at = 0; at < text.size();) {
     const char c = text[at];
-    std::size_t bad = 0, length = utf8_length(text, at, bad);
-    if (length == 0) {
-      out += "\xef\xbf\xbd";
-      length = bad;
-    } else if (length > 1 || (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\')) {
-      out += text.substr(at, length);
-    } else {
+    const utf8::Sequence s = utf8::front(text.substr(at));
+    if (s.kind != utf8::Sequence::Kind::character) {
+      out += utf8::replacement_character;
+    } else if (s.scalar >= 0x20 && c != '"' && c != '\\') {
+      out += text.substr(at, s.bytes);
+    } else if (const std::size_t pair = short_escapes.find(c); pair != short_escapes.npos) {
       out += '\\';
-      std::size_t pair = 0;
-      while (pair < short_escapes.size() && short_escapes[pair] != c) pair += 2;
-      if (pair < short_escapes.size()) {
-        out += short_escapes[pair + 1];
-      } else {
-        out += "u00";
-        out += hex[static_cast<std::size_t>(c) >> 4];
-        out += hex[static_cast<std::size_t>(c) & 15];
-      }
+      out += short_escapes[pair + 1];
+    } else {
+      out += "\\u00";
+      out += hex[s.scalar >> 4];
+      out += hex[s.scalar & 15];
     }
-    at += length;
+    at += s.bytes;
   }
   out += '"';
 }

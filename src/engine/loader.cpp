@@ -185,6 +185,39 @@ void fill(const Item& item, std::byte* base, ThreadPool& pool) {
   }
 }
 
+struct Placed {
+  std::vector<Item> items;
+  WeightBytes bytes;
+  std::size_t scratch = 0;  // per thread, for conversion
+};
+
+// Decides which parameters stay in the file and where the others go.
+Placed place(std::vector<Item> items) {
+  Placed p{std::move(items), {}, 0};
+  const auto reserve = [&](std::size_t bytes) {
+    const std::size_t at = p.bytes.copied;
+    p.bytes.copied += (bytes + 63) / 64 * 64;
+    return at;
+  };
+  for (auto& item : p.items) {
+    const ParamRef& ref = *item.ref;
+    const NamedTensor& t = *item.parts[0].tensor;
+    const auto element = static_cast<std::size_t>(size_of(ref.dtype));
+    const std::size_t plain = static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols) * element;
+    const bool whole_rows = t.rank == 1 || item.cols == t.dims[1];
+    item.in_file = !ref.layout && !ref.encode && item.part_count == 1 && t.dtype == ref.dtype && whole_rows &&
+                   reinterpret_cast<std::uintptr_t>(t.data) % element == 0;
+    if (item.in_file) {
+      p.bytes.in_file += plain;
+      continue;
+    }
+    item.at = reserve(ref.layout ? ref.layout->bytes(item.rows, item.cols) : plain);
+    if (ref.scale) item.scale_at = reserve(static_cast<std::size_t>(item.rows) * sizeof(float));
+    p.scratch = std::max(p.scratch, scratch_bytes(item));
+  }
+  return p;
+}
+
 }  // namespace
 
 void bind_shapes(const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
@@ -195,53 +228,30 @@ void bind_shapes(const model::ModelSpec& whole, model::Rank rank, model::ParamTa
   }
 }
 
-Weights load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
-                     ThreadPool& pool, Progress* progress) {
-  std::vector<Item> items = account(checkpoint, whole, rank, table);
-  Weights result;
-  std::size_t total = 0, scratch = 0;
-  const auto reserve = [&](std::size_t bytes) {
-    const std::size_t at = total;
-    total += (bytes + 63) / 64 * 64;
-    return at;
-  };
-  for (auto& item : items) {
-    const ParamRef& ref = *item.ref;
-    const NamedTensor& t = *item.parts[0].tensor;
-    const auto element = static_cast<std::size_t>(size_of(ref.dtype));
-    const std::size_t plain = static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols) * element;
-    const bool whole_rows = t.rank == 1 || item.cols == t.dims[1];
-    item.in_file = !ref.layout && !ref.encode && item.part_count == 1 && t.dtype == ref.dtype && whole_rows &&
-                   reinterpret_cast<std::uintptr_t>(t.data) % element == 0;
-    result.parameters += static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols);
-    if (item.in_file) {
-      result.in_file_bytes += plain;
-      continue;
-    }
-    item.at = reserve(ref.layout ? ref.layout->bytes(item.rows, item.cols) : plain);
-    if (ref.scale) item.scale_at = reserve(static_cast<std::size_t>(item.rows) * sizeof(float));
-    scratch = std::max(scratch, scratch_bytes(item));
-  }
-  result.block = Block(total, "weights");
-  pool.reserve(scratch);
-  std::byte* base = result.block.data();
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    const Item& item = items[i];
+WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
+  return place(account(checkpoint, whole, rank, table)).bytes;
+}
+
+Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
+                   ThreadPool& pool, Progress* progress) {
+  const Placed placed = place(account(checkpoint, whole, rank, table));
+  Block block(placed.bytes.copied, "weights");
+  pool.reserve(placed.scratch);
+  for (std::size_t i = 0; i < placed.items.size(); ++i) {
+    const Item& item = placed.items[i];
     const ParamRef& ref = *item.ref;
     if (item.in_file) {
-      const auto& part = item.parts[0];
       const auto row = static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(ref.dtype));
-      // Bound read-only: no kernel writes a parameter.
-      ref.bind(ref.param, const_cast<std::byte*>(part.tensor->data) + static_cast<std::size_t>(part.rows.begin) * row, item.rows,
-               item.cols);
+      const std::byte* data = item.parts[0].tensor->data + static_cast<std::size_t>(item.parts[0].rows.begin) * row;
+      ref.bind(ref.param, const_cast<std::byte*>(data), item.rows, item.cols);  // no kernel writes a parameter
     } else {
-      fill(item, base, pool);
-      ref.bind(ref.param, base + item.at, item.rows, item.cols);
-      if (ref.scale) *ref.scale = reinterpret_cast<float*>(base + item.scale_at);
+      fill(item, block.data(), pool);
+      ref.bind(ref.param, block.data() + item.at, item.rows, item.cols);
+      if (ref.scale) *ref.scale = reinterpret_cast<float*>(block.data() + item.scale_at);
     }
-    if (progress) progress->update("loading weights", i + 1, items.size());
+    if (progress) progress->update("loading weights", i + 1, placed.items.size());
   }
-  return result;
+  return block;
 }
 
 }  // namespace atom::engine

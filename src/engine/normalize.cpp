@@ -17,7 +17,7 @@ struct Form {
 
 /// Whether a character stays itself in NFC whatever stands beside it. (May say no for a few that do.)
 bool inert_in_nfc(char32_t c) {
-  if (c < 0x300) return true;  // the first combining mark, and no character before it has another canonical form
+  if (c < 0x300) return true;                   // the first combining mark, and no character before it has another canonical form
   if (c >= 0x1100 && c < 0x1200) return false;  // Hangul Jamo compose by rule, not by table
   constexpr auto none = 0xffff, second_of_pair = 0x8000;  // as utf8proc stores them
   const utf8proc_property_t* p = utf8proc_get_property(static_cast<utf8proc_int32_t>(c));
@@ -25,10 +25,11 @@ bool inert_in_nfc(char32_t c) {
 }
 
 bool is_nfc(std::string_view text) {
-  while (!text.empty()) {
+  for (;;) {
+    text.remove_prefix(ascii_prefix(text));
+    if (text.empty()) return true;
     if (!inert_in_nfc(take(text))) return false;
   }
-  return true;
 }
 
 /// Marks in canonical order: each run of marks sorted by class, equal classes as they stood.
@@ -82,8 +83,7 @@ std::string_view stripped(std::string_view text, bool left, bool right) {
     text = rest;
   }
   while (right && !text.empty()) {
-    std::size_t last = text.size() - 1;
-    while ((static_cast<unsigned char>(text[last]) & 0xc0) == 0x80) --last;
+    const std::size_t last = last_begin(text);
     if (!is_space(front(text.substr(last)).scalar)) break;
     text = text.substr(0, last);
   }
@@ -131,7 +131,7 @@ std::string_view Normalizer::apply(std::string_view text, std::string& storage, 
       case Kind::nfd:
       case Kind::nfkc:
       case Kind::nfkd:
-        if (is_ascii(text)) continue;
+        if (ascii_prefix(text) == text.size()) continue;
         to_form(text, {.compose = step.kind == Kind::nfkc, .compatible = step.kind != Kind::nfd}, next);
         break;
       case Kind::prepend:

@@ -1,9 +1,8 @@
 #include "pattern.hpp"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <cstdint>
+#include <pcre2.h>
 #include <utility>
 
 #include "utf8.hpp"
@@ -15,8 +14,7 @@ constexpr std::size_t longest_regex = 64 << 10;  // the longest known is below 2
 constexpr std::uint32_t match_limit = 100'000'000, depth_limit = 1'000'000, heap_limit_kib = 64 << 10;
 
 // PCRE2's \s counts U+180E, which left White_Space with Unicode 6.3; and an explicit set is one bit test for most characters.
-constexpr std::string_view space =
-    R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+constexpr std::string_view space = R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 constexpr std::string_view not_space =
     R"(\x00-\x08\x0e-\x1f\x21-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e})"
     R"(\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";

@@ -29,8 +29,8 @@ Pretokenizer::Pretokenizer(const std::optional<Entry>& component) {
       stages_.push_back({.pattern = Pattern(R"(\p{N})", where), .behavior = each ? Behavior::isolated : Behavior::contiguous});
     } else if (type == "Punctuation") {
       const auto behavior = entry.find("behavior");
-      stages_.push_back({.pattern = Pattern(R"([\p{P}$+<=>^`|~])", where),
-                         .behavior = behavior ? behavior_of(*behavior) : Behavior::isolated});
+      stages_.push_back(
+          {.pattern = Pattern(R"([\p{P}$+<=>^`|~])", where), .behavior = behavior ? behavior_of(*behavior) : Behavior::isolated});
     } else if (type == "Metaspace") {
       stages_.push_back(metaspace(entry));
     } else {
@@ -51,7 +51,8 @@ Pretokenizer::Behavior Pretokenizer::behavior_of(const Entry& entry) {
 }
 
 Pretokenizer::Stage Pretokenizer::metaspace(const Entry& entry) {
-  Stage stage{.behavior = Behavior::merged_with_next, .edit = Edit::metaspace, .replacement = entry.string("replacement", "\u2581")};
+  Stage stage{
+      .behavior = Behavior::merged_with_next, .edit = Edit::metaspace, .replacement = entry.string("replacement", "\u2581")};
   // Older files say add_prefix_space instead of prepend_scheme.
   const std::string scheme = entry.string("prepend_scheme", entry.flag("add_prefix_space", true) ? "always" : "never");
   if (scheme == "always") {

@@ -8,25 +8,14 @@ using model::RopeConfig;
 constexpr Range<double> any_theta{2, 1e12}, any_factor{1, 1e6}, any_positive{1e-6, 1e6};
 constexpr Range<int> any_position{1, 1 << 28};
 
-/// An object, not null and not empty; anything else that is there is a problem.
-const Json* find_object(Fields& fields, std::string_view key) {
-  const Json* found = fields.find(key);
-  if (!found) return nullptr;
-  if (!found->is_object()) {
-    fields.problem(key, "expected an object");
-    return nullptr;
-  }
-  return found->as_object(key).empty() ? nullptr : found;
-}
-
 void refuse_partial(Fields& fields) {
   if (fields.number("partial_rotary_factor", {0, 1}, 1) != 1) {
     fields.problem("partial_rotary_factor", "rotating part of a head is not supported for this architecture");
   }
 }
 
-/// False when the kind is unknown.
-bool read_kind(Fields& rope, RopeConfig& r, int max_position) {
+/// `original`: the context before stretching, 0 where the file does not say. False when the kind is unknown.
+bool read_kind(Fields& rope, RopeConfig& r, int original, int max_position) {
   const std::string older = rope.text("type", "default"), kind = rope.text("rope_type", older);
   if (kind == "default") {
     r.kind = RopeConfig::Kind::standard;
@@ -38,13 +27,14 @@ bool read_kind(Fields& rope, RopeConfig& r, int max_position) {
     r.factor = rope.number("factor", any_factor);
     r.low_freq_factor = rope.number("low_freq_factor", any_positive);
     r.high_freq_factor = rope.number("high_freq_factor", any_positive);
-    if (r.high_freq_factor != 0 && r.high_freq_factor <= r.low_freq_factor)
+    if (r.high_freq_factor != 0 && r.high_freq_factor <= r.low_freq_factor) {
       rope.problem("high_freq_factor", "must be above low_freq_factor");
-    if (r.original_max_position == 0) rope.problem("original_max_position_embeddings", "missing");
+    }
+    r.original_max_position = original;
+    if (original == 0) rope.problem("original_max_position_embeddings", "missing");
   } else if (kind == "yarn") {
     r.kind = RopeConfig::Kind::yarn;
-    if (r.original_max_position == 0) r.original_max_position = max_position;
-    const int original = r.original_max_position;
+    r.original_max_position = original ? original : max_position;
     const double implied = original > 0 && max_position > original ? static_cast<double>(max_position) / original : 1;
     r.factor = rope.number("factor", any_factor, implied);
     r.beta_fast = rope.number("beta_fast", any_positive, r.beta_fast);
@@ -54,8 +44,7 @@ bool read_kind(Fields& rope, RopeConfig& r, int max_position) {
     r.mscale = rope.number("mscale", {0, 100}, 0);
     r.mscale_all_dim = rope.number("mscale_all_dim", {0, 100}, 0);
     r.truncate = rope.flag("truncate", r.truncate);
-    constexpr std::string_view informative[] = {"finetuned"};
-    rope.ignore(informative);
+    static_cast<void>(rope.find("finetuned"));  // says who made it, not how
   } else {
     rope.problem("rope_type", in_quotes(kind) + " is not supported; default, linear, llama3 and yarn are");
     return false;
@@ -69,15 +58,18 @@ RopeConfig read_rope(Fields& config, int head_dim, int max_position) {
   RopeConfig r;
   r.rotary_dim = head_dim;
   r.theta = config.number("rope_theta", any_theta, r.theta);
-  r.original_max_position = config.integer("original_max_position_embeddings", any_position, 0);
+  const int original_above = config.integer("original_max_position_embeddings", any_position, 0);
   refuse_partial(config);
 
-  const Json* modern = find_object(config, "rope_parameters");
-  const Json* object = find_object(config, "rope_scaling");
-  std::string prefix = object ? "rope_scaling: " : "rope_parameters: ";
-  if (!object) object = modern;
-  if (!object) return r;
-  if (const auto members = object->as_object(prefix); members[0].second.is_object()) {  // one set for each layer type
+  const auto holds_something = [](const Json* j) { return j && !j->as_object({}).empty(); };
+  const Json *object = config.object("rope_scaling"), *modern = config.object("rope_parameters");
+  std::string prefix = "rope_scaling: ";
+  if (!holds_something(object)) {  // where both hold something, rope_scaling counts
+    object = modern;
+    prefix = "rope_parameters: ";
+  }
+  if (!holds_something(object)) return r;
+  if (const auto members = object->as_object({}); members[0].second.is_object()) {  // one set for each layer type
     if (members.size() > 1 || members[0].first != "full_attention") {
       config.problem(prefix + in_quotes(members[0].first), "a rope for each layer type is not supported; only full_attention is");
       return r;
@@ -88,9 +80,8 @@ RopeConfig read_rope(Fields& config, int head_dim, int max_position) {
   Fields rope(*object, config.problems(), prefix);
   r.theta = rope.number("rope_theta", any_theta, r.theta);
   const int original = rope.integer("original_max_position_embeddings", any_position, 0);
-  if (r.original_max_position == 0) r.original_max_position = original;
   refuse_partial(rope);
-  if (read_kind(rope, r, max_position)) {
+  if (read_kind(rope, r, original_above ? original_above : original, max_position)) {
     for (const std::string& key : rope.unread()) rope.problem(in_quotes(key), "not understood, and it may change the result");
   }
   return r;

@@ -72,7 +72,8 @@ struct HeaderReader {
     const std::uint64_t bits = bits_of(t.dtype, t.dtype_name);
     if (bits == 0) {  // a type we never heard of: at most 16 bytes an element, something if there are elements
       if ((t.bytes == 0) == (elements == 0) && t.bytes / 16 <= elements) return;
-      fail(std::to_string(t.bytes) + " bytes cannot be " + std::to_string(elements) + " elements of type " + in_quotes(t.dtype_name));
+      fail(std::to_string(t.bytes) + " bytes cannot be " + std::to_string(elements) + " elements of type " +
+           in_quotes(t.dtype_name));
     }
     if (elements > most / bits) fail("its shape asks for more bytes than 64 bits can count");
     const std::uint64_t wanted = (elements * bits + 7) / 8;
@@ -101,8 +102,9 @@ struct HeaderReader {
     const std::int64_t begin = offsets[0].as_int(what), end = offsets[1].as_int(what);
     const std::string range = "data_offsets [" + std::to_string(begin) + ", " + std::to_string(end) + "]";
     if (begin < 0 || end < begin) fail(range + " are negative or reversed");
-    if (static_cast<std::uint64_t>(end) > data_bytes)
+    if (static_cast<std::uint64_t>(end) > data_bytes) {
       fail(range + " end beyond the file's " + std::to_string(data_bytes) + " bytes of data");
+    }
     r.begin = static_cast<std::uint64_t>(begin);
     r.end = static_cast<std::uint64_t>(end);
     t.bytes = r.end - r.begin;
@@ -132,7 +134,7 @@ std::vector<Ranged> read_header(const std::string& path, std::string_view text, 
   const Json header = Json::parse(text, path + ": header at byte 8", limits);
   HeaderReader reader{path, data_bytes, {}};
   std::vector<Ranged> ranges;
-  for (const auto& [name, entry] : header.as_object("header")) {
+  for (const auto& [name, entry] : header.as_object({})) {
     if (name == "__metadata__") {
       for (const auto& [key, value] : entry.as_object(name)) static_cast<void>(value.as_string(name + ": " + in_quotes(key)));
       continue;
@@ -162,8 +164,9 @@ SafeTensors::SafeTensors(const std::string& path) : SafeTensors() {  // delegate
   std::memcpy(&length, base, length_bytes);
   const std::string header = path + ": header length " + std::to_string(length) + " at byte 0 ";
   if (length == 0) throw Error(header + "is no header");
-  if (length > header_cap)
+  if (length > header_cap) {
     throw Error(header + "is above the " + std::to_string(header_cap) + " accepted; not a safetensors file?");
+  }
   if (length > file.size() - length_bytes) {
     throw Error(header + "runs past the end of the file (" + std::to_string(file.size()) + " bytes); truncated?");
   }
@@ -195,6 +198,7 @@ void write_safetensors(const std::string& path, std::span<const NamedTensor> ten
   std::string header = "{";
   std::uint64_t at = 0;
   for (const NamedTensor* t : order) {
+    ATOM_ASSERT(t->rank >= 0 && t->rank <= NamedTensor::max_rank, "rank of a tensor to be written");
     if (header.size() > 1) header += ',';
     append_json_string(header, t->name);
     header += ":{\"dtype\":";

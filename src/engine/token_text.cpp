@@ -14,7 +14,10 @@ int byte_of(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int byte = 0;
   for (const char c : token.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                             : -1;
     if (digit < 0) return -1;
     byte = byte * 16 + digit;
   }
@@ -22,8 +25,10 @@ int byte_of(std::string_view token) {
 }
 
 TokenText::Ends read_ends(const Entry& entry) {
-  TokenText::Ends ends{.content = entry.string("content"), .start = entry.at("start").integer(), .stop = entry.at("stop").integer()};
-  if (ends.content.empty() || ends.start < 0 || ends.stop < 0) entry.refuse("expected content of one character, start and stop >= 0");
+  TokenText::Ends ends{
+      .content = entry.string("content"), .start = entry.at("start").integer(), .stop = entry.at("stop").integer()};
+  if (ends.content.empty() || ends.start < 0 || ends.stop < 0)
+    entry.refuse("expected content of one character, start and stop >= 0");
   return ends;
 }
 
@@ -52,15 +57,17 @@ TokenText::TokenText(const std::optional<Entry>& component, const Vocabulary& vo
     } else if (type == "Strip" && fused && ends_.content.empty()) {
       ends_ = read_ends(entry);
     } else if (!per_token) {
-      entry.refuse(type + " is not supported in this place; supported are Replace, Strip and Metaspace, then ByteLevel or ByteFallback, "
-                          "then Fuse, then one Strip");
+      entry.refuse(type +
+                   " is not supported in this place; supported are Replace, Strip and Metaspace, then ByteLevel or ByteFallback, "
+                   "then Fuse, then one Strip");
     } else if (type == "ByteLevel") {
       mode_ = Mode::byte_level;
       fused = true;
     } else if (type == "ByteFallback") {
       mode_ = Mode::byte_fallback;
     } else if (type == "Replace") {
-      rewrites_.push_back({.kind = Rewrite::Kind::replace, .pattern = Pattern(entry.at("pattern")), .content = entry.string("content")});
+      rewrites_.push_back(
+          {.kind = Rewrite::Kind::replace, .pattern = Pattern(entry.at("pattern")), .content = entry.string("content")});
     } else if (type == "Strip") {
       rewrites_.push_back({.kind = Rewrite::Kind::strip, .ends = read_ends(entry)});
     } else if (type == "Metaspace") {
@@ -103,9 +110,9 @@ std::string TokenText::rewritten(std::string_view token, bool at_start) const {
       text = std::string(rest);
       continue;
     }
-    const std::string_view content = rewrite.kind == Rewrite::Kind::replace          ? std::string_view(rewrite.content)
-                                     : at_start && rewrite.drop_at_start ? std::string_view()
-                                                                         : std::string_view(" ");
+    const std::string_view content = rewrite.kind == Rewrite::Kind::replace ? std::string_view(rewrite.content)
+                                     : at_start && rewrite.drop_at_start    ? std::string_view()
+                                                                            : std::string_view(" ");
     std::string next;
     std::size_t copied = 0;
     Search search(*rewrite.pattern);

@@ -24,7 +24,7 @@ class TokenText {
     byte_fallback,  // tokens are text, but for <0x00> ... <0xFF>
   };
   struct Ends {
-    std::string content;          // one character
+    std::string content;               // one character
     std::int64_t start = 0, stop = 0;  // how many to strip
   };
 
@@ -57,8 +57,8 @@ class TokenText {
   std::vector<Rewrite> rewrites_;
   Ends ends_;
   bool start_differs_ = false;
-  std::string arena_;                   // bytes(0), bytes(1), ...
-  std::vector<std::size_t> offsets_;    // (size + 1)
+  std::string arena_;                 // bytes(0), bytes(1), ...
+  std::vector<std::size_t> offsets_;  // (size + 1)
   std::vector<bool> is_byte_;
 };
 

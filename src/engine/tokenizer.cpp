@@ -17,6 +17,8 @@ using text::Vocabulary;
 
 constexpr JsonLimits file_limits{.bytes = std::size_t{256} << 20};
 constexpr std::size_t longest_text = std::size_t{256} << 20;
+// No normal form is a dozen times as long as its text, but a file may replace every letter by a page, again and again.
+constexpr std::size_t most_growth = 32, most_constant = 1 << 20;
 
 Vocabulary read_vocabulary(const Entry& model, const std::vector<AddedToken>& added) {
   const Entry vocab = model.at("vocab");
@@ -47,9 +49,11 @@ void add_to_vocabulary(Vocabulary& vocabulary, const std::vector<AddedToken>& ad
     const auto& [id, content] = std::pair(added[i].id, added[i].content);
     if (vocabulary.find(content) == id || vocabulary.add(content, id)) continue;
     const int other = vocabulary.find(content);
-    root.at("added_tokens").items()[i].refuse(
-        quoted(content) + " has id " + std::to_string(id) +
-        (other >= 0 ? ", but elsewhere it has " + std::to_string(other) : ", which is also that of " + quoted(vocabulary.token(id))));
+    root.at("added_tokens")
+        .items()[i]
+        .refuse(quoted(content) + " has id " + std::to_string(id) +
+                (other >= 0 ? ", but elsewhere it has " + std::to_string(other)
+                            : ", which is also that of " + quoted(vocabulary.token(id))));
   }
 }
 
@@ -95,14 +99,18 @@ int read_bos(const std::string& config_path, const Vocabulary& vocabulary) {
 class Encoder {
  public:
   Encoder(const TokenizerData& data, std::vector<int>& ids)
-      : data_(data), ids_(ids), cutter_(data.pretokenizer), piece_([this](std::string_view piece) {
-          data_.bpe.encode(piece, ids_, scratch_);
-        }) {}
+      : data_(data),
+        ids_(ids),
+        cutter_(data.pretokenizer),
+        piece_([this](std::string_view piece) { data_.bpe.encode(piece, ids_, scratch_); }) {}
 
   void encode(std::string_view text, bool parse_special) {
+    constexpr std::size_t long_text = 4096;
+    if (text.size() >= long_text) scratch_.known.resize(text::Bpe::known_pieces);
     data_.added.as_typed.split(text, parse_special, [&](const text::TokenTrie::Segment& typed) {
       if (typed.id >= 0) return ids_.push_back(typed.id);
-      const auto plain = data_.normalizer.apply(text.substr(typed.begin, typed.end - typed.begin), storage_, longest_text);
+      const auto raw = text.substr(typed.begin, typed.end - typed.begin);
+      const auto plain = data_.normalizer.apply(raw, storage_, std::min(longest_text, most_growth * raw.size() + most_constant));
       data_.added.normalized.split(plain, parse_special, [&](const text::TokenTrie::Segment& segment) {
         if (segment.id >= 0) return ids_.push_back(segment.id);
         cutter_.cut(plain.substr(segment.begin, segment.end - segment.begin), typed.begin + segment.begin == 0, piece_);

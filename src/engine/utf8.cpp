@@ -4,7 +4,6 @@
 #include <cstring>
 
 namespace atom::engine::text {
-namespace {
 
 std::size_t ascii_prefix(std::string_view bytes) {
   std::size_t at = 0;
@@ -15,8 +14,6 @@ std::size_t ascii_prefix(std::string_view bytes) {
   while (at < bytes.size() && static_cast<unsigned char>(bytes[at]) < 0x80) ++at;
   return at;
 }
-
-}  // namespace
 
 Sequence front(std::string_view bytes) {
   using Kind = Sequence::Kind;
@@ -58,8 +55,6 @@ std::size_t append_complete(std::string& out, std::string_view bytes) {
   return at;
 }
 
-bool is_ascii(std::string_view bytes) { return ascii_prefix(bytes) == bytes.size(); }
-
 bool is_valid(std::string_view bytes) {
   while (!bytes.empty()) {
     bytes.remove_prefix(ascii_prefix(bytes));
@@ -99,6 +94,12 @@ void append(std::string& out, char32_t scalar) {
     byte(0x80 | (scalar >> 6 & 0x3f));
   }
   byte(0x80 | (scalar & 0x3f));
+}
+
+std::size_t last_begin(std::string_view text) {
+  std::size_t at = text.size() - 1;
+  while ((static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) --at;
+  return at;
 }
 
 bool is_space(char32_t c) {

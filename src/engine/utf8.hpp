@@ -24,7 +24,8 @@ Sequence front(std::string_view bytes);
 /// Returns how many bytes it has used: all but at most 3.
 std::size_t append_complete(std::string& out, std::string_view bytes);
 
-bool is_ascii(std::string_view bytes);
+/// How many bytes at the beginning are ASCII.
+std::size_t ascii_prefix(std::string_view bytes);
 bool is_valid(std::string_view bytes);
 /// `bytes` with a U+FFFD for each ill-formed sequence.
 std::string repaired(std::string_view bytes);
@@ -32,6 +33,8 @@ std::string repaired(std::string_view bytes);
 /// Removes the first character from valid, non-empty `text` and returns it.
 char32_t take(std::string_view& text);
 void append(std::string& out, char32_t scalar);
+/// Where the last character of valid, non-empty `text` begins.
+std::size_t last_begin(std::string_view text);
 
 /// Unicode property White_Space.
 bool is_space(char32_t scalar);

@@ -14,7 +14,9 @@ class Vocabulary {
   static constexpr int most_tokens = 1 << 22;  // the largest known vocabulary has 2^18
 
   /// Room for the ids [0, size).
-  explicit Vocabulary(int size) : tokens_(static_cast<std::size_t>(size)), present_(tokens_.size()) { ids_.reserve(tokens_.size()); }
+  explicit Vocabulary(int size) : tokens_(static_cast<std::size_t>(size)), present_(tokens_.size()) {
+    ids_.reserve(tokens_.size());
+  }
 
   /// `id` is below size. Returns false, and does nothing, when the id or the string is taken.
   bool add(std::string content, int id) {
@@ -35,8 +37,8 @@ class Vocabulary {
   }
 
  private:
-  std::vector<std::string> tokens_;                 // never resized: ids_ points into it
-  std::vector<bool> present_;                       // vocabularies have holes
+  std::vector<std::string> tokens_;  // never resized: ids_ points into it
+  std::vector<bool> present_;        // vocabularies have holes
   std::unordered_map<std::string_view, int> ids_;
 };
 

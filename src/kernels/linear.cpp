@@ -34,7 +34,7 @@ template <> constexpr Choices choices<bf16, fp16> = fp32(avx2::bf16_fp16, avx512
 // From `many_from` rows on the dot products of the vector unit no longer keep up with memory; AMX does.
 template <>
 constexpr Choices choices<bf16, bf16> = {always(avx2::bf16_bf16), always(avx512::bf16_bf16), always(avx512_bf16::bf16_bf16),
-                                         Choice{&avx512_bf16::bf16_bf16, &amx::bf16_bf16, 5}};
+                                         Choice{&avx512_bf16::bf16_bf16, &amx::bf16_bf16, 4}};
 template <>
 constexpr Choices choices<int8, int8> = {always(avx2::int8_int8), always(avx512::int8_int8), always(avx512_bf16::int8_int8),
                                          Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 9}};
@@ -57,12 +57,17 @@ int rows_per_pass(int rows, std::ptrdiff_t row_bytes) {
   return passes <= 1 ? rows : ((rows + passes - 1) / passes + row_step - 1) / row_step * row_step;
 }
 
+// Eight chunks per thread even out disturbances, but fewer than four panels together do not reach memory's full rate.
+int panels_per_chunk(int panels, int threads) {
+  const int even = panels / (8 * threads), least = std::min(4, (panels + threads - 1) / threads);
+  return even < 8 ? std::max(even, least) : std::min(even, 32) / 8 * 8;
+}
+
 void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
   char* const base = static_cast<char*>(pool.scratch(0));
   j.a = base + thread_bytes;
   const int total = j.rows, step = rows_per_pass(total, a_row_bytes(j.a_blocks)), panels = panel_count(j.out);
-  // Several chunks per thread even out disturbances; large ones keep each thread's reading sequential.
-  const int chunk = std::clamp(panels / (8 * pool.threads()), 1, 8), chunks = (panels + chunk - 1) / chunk;
+  const int chunk = panels_per_chunk(panels, pool.threads()), chunks = (panels + chunk - 1) / chunk;
   for (int first = 0; first < total; first += step) {
     j.rows = std::min(step, total - first);
     constexpr int pack_rows = 16;

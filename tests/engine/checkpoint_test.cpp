@@ -1,10 +1,10 @@
-#include <gtest/gtest.h>
-
 #include <cstdlib>
+#include <gtest/gtest.h>
 #include <string>
 #include <vector>
 
 #include "atom/engine/safetensors.hpp"
+
 #include "temp_dir.hpp"
 
 namespace atom::engine {
@@ -37,7 +37,9 @@ class CheckpointTest : public ::testing::Test {
     write_shard(dir.path() + "/s1.safetensors", {"c", "a"});
     write_shard(dir.path() + "/s2.safetensors", {"b"});
   }
-  void index(const std::string& weight_map) const { dir.write("model.safetensors.index.json", "{\"weight_map\":" + weight_map + "}"); }
+  void index(const std::string& weight_map) const {
+    dir.write("model.safetensors.index.json", "{\"weight_map\":" + weight_map + "}");
+  }
   [[nodiscard]] std::string error() const {
     return error_of([&] { Checkpoint all(dir.path()); });
   }
@@ -76,7 +78,8 @@ TEST_F(CheckpointTest, RefusesADirectoryWithoutWeights) {
 }
 
 TEST_F(CheckpointTest, RefusesShardNamesThatLeadElsewhere) {
-  for (const char* name : {"../s1.safetensors", "/etc/passwd", "sub/s1.safetensors", "..", ".", "", "s1..safetensors", "s1\\u0000"}) {
+  for (const char* name :
+       {"../s1.safetensors", "/etc/passwd", "sub/s1.safetensors", "..", ".", "", "s1..safetensors", "s1\\u0000"}) {
     SCOPED_TRACE(name);
     index(std::string("{\"a\":\"") + name + "\"}");
     expect("is not the name of a file in this directory");
@@ -97,8 +100,10 @@ TEST_F(CheckpointTest, ListsAllDifferencesFromTheIndex) {
   const std::string message = error();
   EXPECT_NE(message.find("\"b\" is not in its shard \"s1.safetensors\""), std::string::npos) << message;
   EXPECT_NE(message.find("\"d\" is not in its shard \"s2.safetensors\""), std::string::npos) << message;
-  EXPECT_NE(message.find("shard \"s1.safetensors\" holds \"c\", which weight_map does not place there"), std::string::npos) << message;
-  EXPECT_NE(message.find("shard \"s2.safetensors\" holds \"b\", which weight_map does not place there"), std::string::npos) << message;
+  EXPECT_NE(message.find("shard \"s1.safetensors\" holds \"c\", which weight_map does not place there"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find("shard \"s2.safetensors\" holds \"b\", which weight_map does not place there"), std::string::npos)
+      << message;
 }
 
 TEST_F(CheckpointTest, RefusesATensorInTwoShards) {
@@ -136,7 +141,8 @@ TEST(Checkpoint, ReadsPublishedFixtures) {
   EXPECT_EQ(norm->dtype, DType::bf16);
   EXPECT_EQ(norm->bytes, 256u);
   EXPECT_EQ(qwen3.find("model.embed_tokens.weight")->dims[0], 320);
-  for (const char* other : {"llama", "llama2_mha", "qwen2"}) EXPECT_FALSE(Checkpoint(root + "/hf/" + other).tensors().empty()) << other;
+  for (const char* other : {"llama", "llama2_mha", "qwen2"})
+    EXPECT_FALSE(Checkpoint(root + "/hf/" + other).tensors().empty()) << other;
   const std::string demo = root + "/../models/demo";
   if (!std::filesystem::exists(demo)) return;
   EXPECT_EQ(Checkpoint(demo).file_of("model.norm.weight"), demo + "/model-00002-of-00002.safetensors");

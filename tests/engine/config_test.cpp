@@ -1,11 +1,11 @@
 #include "atom/engine/config.hpp"
 
 #include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
 
 #include "atom/engine/json.hpp"
+
 #include "temp_dir.hpp"
 
 namespace atom::engine {
@@ -41,7 +41,8 @@ ModelConfig read(const std::string& architecture, const std::vector<std::pair<st
 std::string error(const std::string& architecture, const std::vector<std::pair<std::string, std::string>>& changes) {
   return error_of([&] { static_cast<void>(read(architecture, changes)); });
 }
-void expect_refused(const std::string& key, const std::string& value, const std::string& message, const std::string& architecture = "Llama") {
+void expect_refused(const std::string& key, const std::string& value, const std::string& message,
+                    const std::string& architecture = "Llama") {
   SCOPED_TRACE(key + " = " + value);
   EXPECT_EQ(error(architecture, {{key, value}}), "config.json: " + message);
 }
@@ -165,9 +166,11 @@ TEST(Config, FallsBackToModelType) {
   EXPECT_EQ(read("x", {{"architectures", "[]"}, {"model_type", "\"llama\""}}).spec.arch, Arch::llama);
   const std::string supported = "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM";
   EXPECT_EQ(error("x", {{"architectures", "null"}}), "config.json: model_type: missing" + supported);
-  EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}), "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)
+  EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}),
+            "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)
       << "model_type never overrules architectures";
-  EXPECT_EQ(error("x", {{"architectures", "\"LlamaForCausalLM\""}}), "config.json: architectures: expected an array, found a string");
+  EXPECT_EQ(error("x", {{"architectures", "\"LlamaForCausalLM\""}}),
+            "config.json: architectures: expected an array, found a string");
   EXPECT_EQ(error("x", {{"architectures", "[1]"}}), "config.json: architectures: expected a string, found an integer");
 }
 
@@ -185,10 +188,13 @@ TEST(Config, RefusesFieldsOutOfRange) {
   expect_refused("head_dim", "33", "head_dim: 33 is odd; rotary embedding pairs channels");
   expect_refused("num_key_value_heads", "3", "num_key_value_heads: 4 heads cannot be shared by 3");
   expect_refused("num_key_value_heads", "8", "num_key_value_heads: 4 heads cannot be shared by 8");
-  expect_refused("hidden_size", "258", "num_attention_heads: 4 heads do not divide hidden_size 258");
+  expect_refused("hidden_size", "258", "num_attention_heads: hidden_size 258 over 4 heads is no even head_dim of 2 to 1024");
+  expect_refused("hidden_size", "12", "num_attention_heads: hidden_size 12 over 4 heads is no even head_dim of 2 to 1024");
+  expect_refused("hidden_size", "8192", "num_attention_heads: hidden_size 8192 over 4 heads is no even head_dim of 2 to 1024");
   expect_refused("rms_norm_eps", "-1e-6", "rms_norm_eps: expected 1e-12 to 0.1, found -1e-06");
   expect_refused("rms_norm_eps", "0", "rms_norm_eps: expected 1e-12 to 0.1, found 0");
-  for (const char* theta : {"-10000", "0", "1"}) expect_refused("rope_theta", theta, std::string("rope_theta: expected 2 to 1e+12, found ") + theta);
+  for (const char* theta : {"-10000", "0", "1"})
+    expect_refused("rope_theta", theta, std::string("rope_theta: expected 2 to 1e+12, found ") + theta);
   expect_refused("bos_token_id", "1000", "bos_token_id: expected 0 to 999, found 1000");
   expect_refused("eos_token_id", "[1,-2]", "eos_token_id: -2 is no token id");
   expect_refused("vocab_size", "99999999999999999999", "vocab_size: expected an integer of 64 bits, found 1e+20");
@@ -209,14 +215,15 @@ TEST(Config, RefusesWrongTypes) {
 }
 
 TEST(Config, RequiresWhatHasNoSafeDefault) {
-  for (const char* key : {"hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads",
-                          "max_position_embeddings"}) {
+  for (const char* key :
+       {"hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"}) {
     expect_refused(key, "null", std::string(key) + ": missing");
   }
 }
 
 TEST(Config, ListsAllProblemsAtOnce) {
-  EXPECT_EQ(error("Llama", {{"hidden_size", "0"}, {"vocab_size", "null"}, {"hidden_act", "\"gelu\""}, {"rope_scaling", R"({"type":"x"})"}}),
+  EXPECT_EQ(error("Llama",
+                  {{"hidden_size", "0"}, {"vocab_size", "null"}, {"hidden_act", "\"gelu\""}, {"rope_scaling", R"({"type":"x"})"}}),
             "config.json: 4 problems\n"
             "  hidden_size: expected 1 to 131072, found 0\n"
             "  vocab_size: missing\n"
@@ -234,6 +241,8 @@ TEST(Config, RefusesWhatWouldChangeTheResult) {
   expect_refused("layer_types", R"(["full_attention","sliding_attention"])",
                  "layer_types: \"sliding_attention\" is not supported; only full_attention is");
   expect_refused("layer_types", R"(["full_attention"])", "layer_types: has 1 entries for 2 layers");
+  expect_refused("rope_interleaved", "true", "rope_interleaved: true is not supported");
+  EXPECT_TRUE(read("Qwen2", {{"use_mrope", "false"}}).unknown_keys.empty());
   EXPECT_NO_THROW(static_cast<void>(read("Llama", {{"partial_rotary_factor", "1.0"}, {"pretraining_tp", "2"}})));
 }
 
@@ -247,6 +256,11 @@ TEST(Config, RefusesASlidingWindowOnlyInEffect) {
         << "windows begin after the last layer";
     EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "4096"}, {"max_window_layers", "1"}}))
         << "as wide as the context";
+    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"},
+                                        {"sliding_window", "1024"},
+                                        {"max_window_layers", "1"},
+                                        {"layer_types", R"(["full_attention","full_attention"])"}}))
+        << "layer_types decides";
   }
 }
 
@@ -265,8 +279,9 @@ void expect_rope_refused(const char* scaling, const std::string& message) {
 TEST(Config, ReadsRopeScaling) {
   EXPECT_EQ(rope("null"), (RopeConfig{.theta = 1e6, .rotary_dim = 64}));
   EXPECT_EQ(rope("{}"), rope("null"));
-  EXPECT_EQ(rope(R"({"rope_type":"default"})"), rope("null"));
-  EXPECT_EQ(rope(R"({"type":"linear","factor":4})"), (RopeConfig{.kind = RopeConfig::Kind::linear, .theta = 1e6, .factor = 4, .rotary_dim = 64}));
+  EXPECT_EQ(rope(R"({"rope_type":"default","original_max_position_embeddings":1024})"), rope("null")) << "means nothing here";
+  EXPECT_EQ(rope(R"({"type":"linear","factor":4})"),
+            (RopeConfig{.kind = RopeConfig::Kind::linear, .theta = 1e6, .factor = 4, .rotary_dim = 64}));
   RopeConfig yarn{.kind = RopeConfig::Kind::yarn, .theta = 1e6, .factor = 4, .original_max_position = 1024, .rotary_dim = 64};
   EXPECT_EQ(rope(R"({"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":1024})"), yarn);
   EXPECT_EQ(rope(R"({"rope_type":"yarn","original_max_position_embeddings":1024})"), yarn) << "factor from the context lengths";
@@ -295,11 +310,14 @@ TEST(Config, RefusesBrokenRopeScaling) {
   expect_rope_refused(R"({"type":"linear","factor":-8})", "factor: expected 1 to 1e+06, found -8");
   expect_rope_refused(R"({"type":"linear","factor":"2"})", "factor: expected a number, found a string");
   expect_rope_refused(R"({"type":"linear","factor":2,"alpha":1})", "\"alpha\": not understood, and it may change the result");
-  expect_rope_refused(R"({"rope_type":"default","mrope_section":[1]})", "\"mrope_section\": not understood, and it may change the result");
+  expect_rope_refused(R"({"rope_type":"default","mrope_section":[1]})",
+                      "\"mrope_section\": not understood, and it may change the result");
   expect_rope_refused(R"({"type":1})", "type: expected a string, found an integer");
-  expect_rope_refused(R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4})", "original_max_position_embeddings: missing");
-  expect_rope_refused(R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,"original_max_position_embeddings":64})",
-                      "high_freq_factor: must be above low_freq_factor");
+  expect_rope_refused(R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4})",
+                      "original_max_position_embeddings: missing");
+  expect_rope_refused(
+      R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,"original_max_position_embeddings":64})",
+      "high_freq_factor: must be above low_freq_factor");
   expect_rope_refused(R"({"rope_type":"yarn","factor":2,"beta_fast":1,"beta_slow":32})", "beta_fast: must not be below beta_slow");
   expect_rope_refused(R"({"rope_type":"yarn","factor":2,"original_max_position_embeddings":0})",
                       "original_max_position_embeddings: expected 1 to 268435456, found 0");

@@ -1,8 +1,7 @@
 // Deterministic damage to valid inputs: every reader must return or throw atom::Error, and nothing else may happen. Run it
 // under the address and undefined-behaviour sanitizers; a failure prints the seed that repeats it.
-#include <gtest/gtest.h>
-
 #include <cstring>
+#include <gtest/gtest.h>
 #include <random>
 #include <string>
 #include <string_view>
@@ -12,6 +11,7 @@
 #include "atom/engine/generation_config.hpp"
 #include "atom/engine/json.hpp"
 #include "atom/engine/safetensors.hpp"
+
 #include "temp_dir.hpp"
 
 namespace atom::engine {
@@ -78,11 +78,12 @@ TEST(FuzzReaders, Json) {
 }
 
 TEST(FuzzReaders, JsonStringsAlwaysReadBackAsUtf8) {
-  replay({"plain", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 and \"quotes\"", std::string("\0\x01\x1f\\", 4)}, 2000, [](const std::string& text) {
-    std::string literal;
-    append_json_string(literal, text);
-    EXPECT_TRUE(Json::parse(literal, "f.json").is_string());
-  });
+  replay({"plain", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 and \"quotes\"", std::string("\0\x01\x1f\\", 4)}, 2000,
+         [](const std::string& text) {
+           std::string literal;
+           append_json_string(literal, text);
+           EXPECT_TRUE(Json::parse(literal, "f.json").is_string());
+         });
 }
 
 TEST(FuzzReaders, Configs) {
@@ -94,7 +95,8 @@ TEST(FuzzReaders, Configs) {
   int positive = 0;
   const int accepted = replay(seeds, 4000, [&](const std::string& text) {
     const ModelConfig c = from_config(Json::parse(text, "config.json"));
-    positive += c.spec.layers > 0 && c.spec.vocab > 0 && c.spec.attn.heads % c.spec.attn.kv_heads == 0 && c.spec.attn.head_dim % 2 == 0;
+    positive +=
+        c.spec.layers > 0 && c.spec.vocab > 0 && c.spec.attn.heads % c.spec.attn.kv_heads == 0 && c.spec.attn.head_dim % 2 == 0;
   });
   EXPECT_GT(accepted, 100);
   EXPECT_EQ(positive, accepted) << "what is accepted is sound";

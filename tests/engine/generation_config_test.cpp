@@ -1,11 +1,11 @@
 #include "atom/engine/generation_config.hpp"
 
 #include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
 
 #include "atom/engine/json.hpp"
+
 #include "temp_dir.hpp"
 
 namespace atom::engine {

@@ -1,11 +1,11 @@
 #include "atom/engine/json.hpp"
 
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <cmath>
+#include <gtest/gtest.h>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "temp_dir.hpp"
 
@@ -91,7 +91,8 @@ TEST(Json, IntegersKeepAllTheirBits) {
 }
 
 TEST(Json, ReadsTheThirtyDigitIntegerOfTokenizerConfigs) {
-  const Json j = parse(R"({"model_max_length":1000000000000000019884624838656,"s":"\"1000000000000000019884624838656","l":[-1e2,1.5]})");
+  const Json j =
+      parse(R"({"model_max_length":1000000000000000019884624838656,"s":"\"1000000000000000019884624838656","l":[-1e2,1.5]})");
   EXPECT_EQ(j.get("model_max_length", 0.0), 1e30);
   EXPECT_EQ(j.at("s").as_string("s"), "\"1000000000000000019884624838656") << "strings are not touched";
   EXPECT_EQ(j.at("l").as_array("l")[0].as_number("l"), -100.0);
@@ -99,11 +100,21 @@ TEST(Json, ReadsTheThirtyDigitIntegerOfTokenizerConfigs) {
 
 TEST(Json, RefusesWhatIsNotJson) {
   for (const char* text : {"", " ", "\n"}) expect_refused(text, "f.json: no JSON in it");
-  for (const char* text : {"[1,2", "{\"a\"}", "{\"a\":}", "{a:1}", "[1,]", "tru", "[01]", "[1.]", "[-]", "[+1]", "[1e]", "[NaN]", "[1e400]",
-                           "\"abc", "[\"\\x\"]", "[\"a\nb\"]", "\"\\ud800\"", "\"\\udc00x\"", "\xef\xbb\xbf{}", "/*c*/1", "{]", "\\"}) {
+  for (const char* text : {"[1,2",        "{\"a\"}",      "{\"a\":}",       "{a:1}",  "[1,]",    "tru",   "[01]",      "[1.]",
+                           "[-]",         "[+1]",         "[1e]",           "[NaN]",  "[1e400]", "\"abc", "[\"\\x\"]", "[\"a\nb\"]",
+                           "\"\\ud800\"", "\"\\udc00x\"", "\xef\xbb\xbf{}", "/*c*/1", "{]",      "\\"}) {
     expect_refused(text, "f.json: not JSON");
   }
   for (const char* text : {"1 2", "[1] x", "{} {}", "{}]"}) expect_refused(text, "f.json: not JSON");
+}
+
+TEST(Json, MistakesHaveAPlace) {
+  const std::pair<const char*, const char*> cases[] = {{"{\"a\":1,\n \"b\"}", "not JSON at byte 12 (line 2): "},
+                                                       {"[5, 01]", "at byte 4 (line 1): "},
+                                                       {"[5, 6 7]", "at byte 6 (line 1): "},
+                                                       {"{\"a\": [1,2,\n\n {\"c\" 1}]}", "at byte 19 (line 3): "},
+                                                       {"[1000000000000000019884624838656, NaN]", "at byte 34 (line 1): "}};
+  for (const auto& [text, place] : cases) expect_refused(text, place);
 }
 
 TEST(Json, RefusesInvalidUtf8AndSaysWhere) {
@@ -146,7 +157,8 @@ TEST(Json, FilesAreCheckedBeforeTheyAreRead) {
   const std::string path = dir.write("a.json", R"({"a":1})");
   EXPECT_EQ(Json::parse_file(path).get("a", 0), 1);
   EXPECT_EQ(Json::parse_file(path).where(), path);
-  expect_error([&] { static_cast<void>(Json::parse_file(path, {.bytes = 6})); }, path + ": 7 bytes of JSON, more than the 6 accepted");
+  expect_error([&] { static_cast<void>(Json::parse_file(path, {.bytes = 6})); },
+               path + ": 7 bytes of JSON, more than the 6 accepted");
   expect_error([&] { static_cast<void>(Json::parse_file(dir.path() + "/absent.json")); }, "absent.json: cannot open: No such file");
   expect_error([&] { static_cast<void>(Json::parse_file(dir.path())); }, "not a regular file");
   expect_error([&] { static_cast<void>(Json::parse_file(dir.write("empty.json", ""))); }, "empty.json: no JSON in it");

@@ -1,10 +1,9 @@
 #include "atom/engine/safetensors.hpp"
 
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-
 #include <cstring>
+#include <gtest/gtest.h>
 #include <string>
+#include <sys/stat.h>
 #include <utility>
 #include <vector>
 
@@ -33,15 +32,18 @@ std::string with_length(std::uint64_t length, std::string_view rest) {
 std::string entry(const char* dtype, const char* shape, const char* offsets) {
   return std::string("{\"dtype\":\"") + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
 }
-std::string one(const char* dtype, const char* shape, const char* offsets) { return "{\"w\":" + entry(dtype, shape, offsets) + "}"; }
+std::string one(const char* dtype, const char* shape, const char* offsets) {
+  return "{\"w\":" + entry(dtype, shape, offsets) + "}";
+}
 std::string two(const std::string& a, const std::string& b) { return "{\"a\":" + a + ",\"b\":" + b + "}"; }
 
 TEST(SafeTensors, ReadsWhatTheHeaderSays) {
   const test::TempDir dir;
   // "w" starts at byte 3 of the data: tensors need not be aligned.
-  const std::string header = "{\"__metadata__\":{\"format\":\"pt\"},\"w\":" + entry("F32", "[2,1]", "[3,11]") + ",\"b\":" +
-                             entry("I8", "[3]", "[0,3]") + ",\"none\":" + entry("BF16", "[0,7]", "[11,11]") + ",\"scalar\":" +
-                             entry("I64", "[]", "[11,19]") + ",\"q\":" + entry("F8_E4M3", "[2]", "[19,21]") + "}  ";
+  const std::string header = "{\"__metadata__\":{\"format\":\"pt\"},\"w\":" + entry("F32", "[2,1]", "[3,11]") +
+                             ",\"b\":" + entry("I8", "[3]", "[0,3]") + ",\"none\":" + entry("BF16", "[0,7]", "[11,11]") +
+                             ",\"scalar\":" + entry("I64", "[]", "[11,19]") + ",\"q\":" + entry("F8_E4M3", "[2]", "[19,21]") +
+                             "}  ";
   const SafeTensors file(dir.write("m.safetensors", container(header, 21)));
   const auto all = file.tensors();
   ASSERT_EQ(all.size(), 5u);
@@ -95,44 +97,57 @@ std::vector<Broken> corruption_suite() {
       {"length 2^64-8", with_length(max - 7, "{}"), "is above"},
       {"header not JSON", container("{\"w\":", 0), "header at byte 8: not JSON"},
       {"header not UTF-8", container("{\"\xff\":1}", 0), "header at byte 8: not UTF-8 at byte 2"},
-      {"header an array", container("[]", 0), "header at byte 8: header: expected an object, found an array"},
-      {"header deep", container("{\"w\":" + std::string(100000, '[') + std::string(100000, ']') + "}", 0), "header at byte 8: JSON nested deeper"},
+      {"header an array", container("[]", 0), "header at byte 8: expected an object, found an array"},
+      {"header deep", container("{\"w\":" + std::string(100000, '[') + std::string(100000, ']') + "}", 0),
+       "header at byte 8: JSON nested deeper"},
       {"header trailing", container("{} x", 0), "header at byte 8: not JSON"},
       {"name twice", container("{\"w\":" + entry("U8", "[1]", "[0,1]") + ",\"w\":" + entry("U8", "[1]", "[1,2]") + "}", 2),
        "\"w\": duplicate key"},
       {"metadata no object", container("{\"__metadata__\":[1]}", 0), "__metadata__: expected an object, found an array"},
-      {"metadata no strings", container("{\"__metadata__\":{\"a\":1}}", 0), "__metadata__: \"a\": expected a string, found an integer"},
+      {"metadata no strings", container("{\"__metadata__\":{\"a\":1}}", 0),
+       "__metadata__: \"a\": expected a string, found an integer"},
       {"entry a number", container("{\"w\":1}", 0), "\"w\": expected an object with dtype, shape and data_offsets"},
       {"entry null", container("{\"w\":null}", 0), "\"w\": expected an object with dtype, shape and data_offsets"},
       {"no dtype", container("{\"w\":{\"shape\":[1],\"data_offsets\":[0,1]}}", 1), "\"w\": dtype: missing"},
       {"no shape", container("{\"w\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1), "\"w\": shape: missing"},
       {"no offsets", container("{\"w\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1), "\"w\": data_offsets: missing"},
-      {"dtype a number", container("{\"w\":{\"dtype\":8,\"shape\":[1],\"data_offsets\":[0,1]}}", 1), "\"w\": dtype: expected a string"},
+      {"dtype a number", container("{\"w\":{\"dtype\":8,\"shape\":[1],\"data_offsets\":[0,1]}}", 1),
+       "\"w\": dtype: expected a string"},
       {"shape a number", container(one("U8", "1", "[0,1]"), 1), "\"w\": shape: expected an array"},
       {"shape of strings", container(one("U8", "[\"1\"]", "[0,1]"), 1), "\"w\": shape: expected an integer"},
       {"negative dimension", container(one("U8", "[-1,-1]", "[0,1]"), 1), "\"w\": shape has the negative dimension -1"},
-      {"fractional dimension", container(one("U8", "[1.5]", "[0,1]"), 1), "\"w\": shape: expected an integer of 64 bits, found 1.5"},
+      {"fractional dimension", container(one("U8", "[1.5]", "[0,1]"), 1),
+       "\"w\": shape: expected an integer of 64 bits, found 1.5"},
       {"nine dimensions", container(one("U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]"), 1), "\"w\": shape has 9 dimensions, more than 8"},
       {"one offset", container(one("U8", "[1]", "[0]"), 1), "\"w\": data_offsets: expected two numbers, found 1"},
       {"three offsets", container(one("U8", "[1]", "[0,1,1]"), 1), "\"w\": data_offsets: expected two numbers, found 3"},
       {"reversed", container(one("U8", "[1]", "[1,0]"), 1), "\"w\": data_offsets [1, 0] are negative or reversed"},
       {"negative offset", container(one("U8", "[2]", "[-1,1]"), 1), "\"w\": data_offsets [-1, 1] are negative or reversed"},
-      {"offset 2^64-1", container(one("U8", "[1]", "[0,18446744073709551615]"), 1), "\"w\": data_offsets: expected an integer of 64 bits"},
-      {"offset 2^63-1", container(one("U8", "[9223372036854775807]", "[0,9223372036854775807]"), 1), "end beyond the file's 1 bytes of data"},
-      {"beyond the end", container(one("F32", "[2]", "[0,8]"), 7), "\"w\": data_offsets [0, 8] end beyond the file's 7 bytes of data"},
+      {"offset 2^64-1", container(one("U8", "[1]", "[0,18446744073709551615]"), 1),
+       "\"w\": data_offsets: expected an integer of 64 bits"},
+      {"offset 2^63-1", container(one("U8", "[9223372036854775807]", "[0,9223372036854775807]"), 1),
+       "end beyond the file's 1 bytes of data"},
+      {"beyond the end", container(one("F32", "[2]", "[0,8]"), 7),
+       "\"w\": data_offsets [0, 8] end beyond the file's 7 bytes of data"},
       {"too few bytes", container(one("F32", "[2]", "[0,7]"), 7), "\"w\": data_offsets span 7 bytes, type F32 and shape ask for 8"},
-      {"too many bytes", container(one("BF16", "[2,2]", "[0,9]"), 9), "\"w\": data_offsets span 9 bytes, type BF16 and shape ask for 8"},
+      {"too many bytes", container(one("BF16", "[2,2]", "[0,9]"), 9),
+       "\"w\": data_offsets span 9 bytes, type BF16 and shape ask for 8"},
       {"bytes for nothing", container(one("U8", "[0]", "[0,1]"), 1), "ask for 0"},
       {"product is 2^64", container(one("U8", "[4294967296,4294967296]", "[0,0]"), 0), "\"w\": the product of its shape overflows"},
-      {"product is 2^64+1", container(one("U8", "[274177,67280421310721]", "[0,1]"), 1), "\"w\": the product of its shape overflows"},
+      {"product is 2^64+1", container(one("U8", "[274177,67280421310721]", "[0,1]"), 1),
+       "\"w\": the product of its shape overflows"},
       {"bytes are 2^64", container(one("I64", "[2305843009213693952]", "[0,0]"), 0), "\"w\": its shape asks for more bytes"},
-      {"other of known size", container(one("F8_E4M3", "[2]", "[0,3]"), 3), "\"w\": data_offsets span 3 bytes, type F8_E4M3 and shape ask for 2"},
+      {"other of known size", container(one("F8_E4M3", "[2]", "[0,3]"), 3),
+       "\"w\": data_offsets span 3 bytes, type F8_E4M3 and shape ask for 2"},
       {"other, no bytes", container(one("X9", "[2]", "[0,0]"), 0), "\"w\": 0 bytes cannot be 2 elements of type \"X9\""},
       {"other, too many bytes", container(one("X9", "[1]", "[0,99]"), 99), "99 bytes cannot be 1 elements"},
-      {"overlap", container(two(entry("U8", "[4]", "[0,4]"), entry("U8", "[4]", "[3,7]")), 7), "\"b\": its bytes overlap those of \"a\""},
+      {"overlap", container(two(entry("U8", "[4]", "[0,4]"), entry("U8", "[4]", "[3,7]")), 7),
+       "\"b\": its bytes overlap those of \"a\""},
       {"same bytes", container(two(entry("U8", "[4]", "[0,4]"), entry("U8", "[4]", "[0,4]")), 4), "overlap those of"},
-      {"inside", container(two(entry("U8", "[4]", "[0,4]"), entry("U8", "[2]", "[1,3]")), 4), "\"b\": its bytes overlap those of \"a\""},
-      {"gap", container(two(entry("U8", "[2]", "[0,2]"), entry("U8", "[2]", "[3,5]")), 5), "\"b\": bytes 2 to 3 before it belong to no tensor"},
+      {"inside", container(two(entry("U8", "[4]", "[0,4]"), entry("U8", "[2]", "[1,3]")), 4),
+       "\"b\": its bytes overlap those of \"a\""},
+      {"gap", container(two(entry("U8", "[2]", "[0,2]"), entry("U8", "[2]", "[3,5]")), 5),
+       "\"b\": bytes 2 to 3 before it belong to no tensor"},
       {"gap before all", container(one("U8", "[1]", "[1,2]"), 2), "\"w\": bytes 0 to 1 before it belong to no tensor"},
       {"gap after all", container(one("U8", "[1]", "[0,1]"), 4), "the last 3 bytes belong to no tensor"},
       {"data without tensors", container("{}", 1), "the last 1 bytes belong to no tensor"},
@@ -184,8 +199,9 @@ TEST(WriteSafeTensors, FilesReadBack) {
   const std::string path = dir.path() + "/out.safetensors", odd = "abc", floats = "0123456789abcdef", none;
   NamedTensor fp8 = tensor("fp8", DType::other, {3}, odd);
   fp8.dtype_name = "F8_E4M3";
-  const std::vector<NamedTensor> all = {tensor("a \"quoted\" n\xc3\xa4me", DType::i8, {3}, odd), fp8, tensor("w", DType::f32, {2, 2}, floats),
-                                        tensor("nothing", DType::bf16, {0}, none), tensor("wide", DType::i64, {2}, floats)};
+  const std::vector<NamedTensor> all = {tensor("a \"quoted\" n\xc3\xa4me", DType::i8, {3}, odd), fp8,
+                                        tensor("w", DType::f32, {2, 2}, floats), tensor("nothing", DType::bf16, {0}, none),
+                                        tensor("wide", DType::i64, {2}, floats)};
   write_safetensors(path, all);
   const SafeTensors file(path);
   ASSERT_EQ(file.tensors().size(), all.size());

@@ -1,10 +1,9 @@
 #pragma once
 // TempDir and expect_error: what the tests of file readers share.
-#include <gtest/gtest.h>
-#include <stdlib.h>
-
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
+#include <stdlib.h>
 #include <string>
 
 #include "atom/core/error.hpp"

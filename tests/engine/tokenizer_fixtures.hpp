@@ -53,8 +53,8 @@ struct Parts {
 
   [[nodiscard]] std::string json() const {
     return R"({"added_tokens": )" + added + R"(, "normalizer": )" + normalizer + R"(, "pre_tokenizer": )" + pre_tokenizer +
-           R"(, "post_processor": )" + post_processor + R"(, "decoder": )" + decoder + R"(, "model": {)" + model + R"(, "vocab": )" +
-           vocab + R"(, "merges": )" + merges + "}}";
+           R"(, "post_processor": )" + post_processor + R"(, "decoder": )" + decoder + R"(, "model": {)" + model +
+           R"(, "vocab": )" + vocab + R"(, "merges": )" + merges + "}}";
   }
   [[nodiscard]] Tokenizer load() const { return Tokenizer::from_file(TempFile(json()).path()); }
 };

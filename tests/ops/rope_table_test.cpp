@@ -1,8 +1,7 @@
 #include "atom/ops/rope_table.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <gtest/gtest.h>
 #include <utility>
 #include <vector>
 
@@ -20,11 +19,22 @@ void expect_frequencies(const RopeConfig& rope, const std::vector<std::pair<int,
 }
 
 const RopeConfig plain{.theta = 1e6, .rotary_dim = 64};
-const RopeConfig llama31{.kind = Kind::llama3, .theta = 5e5, .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4,
-                         .original_max_position = 8192, .rotary_dim = 128};
+const RopeConfig llama31{.kind = Kind::llama3,
+                         .theta = 5e5,
+                         .factor = 8,
+                         .low_freq_factor = 1,
+                         .high_freq_factor = 4,
+                         .original_max_position = 8192,
+                         .rotary_dim = 128};
 const RopeConfig qwen3_yarn{.kind = Kind::yarn, .theta = 1e6, .factor = 4, .original_max_position = 32768, .rotary_dim = 128};
-const RopeConfig gpt_oss{.kind = Kind::yarn, .theta = 150000, .factor = 32, .original_max_position = 4096, .truncate = false, .rotary_dim = 64};
-const RopeConfig deepseek{.kind = Kind::yarn, .theta = 1e4, .factor = 40, .mscale = 1, .mscale_all_dim = 1, .original_max_position = 4096,
+const RopeConfig gpt_oss{
+    .kind = Kind::yarn, .theta = 150000, .factor = 32, .original_max_position = 4096, .truncate = false, .rotary_dim = 64};
+const RopeConfig deepseek{.kind = Kind::yarn,
+                          .theta = 1e4,
+                          .factor = 40,
+                          .mscale = 1,
+                          .mscale_all_dim = 1,
+                          .original_max_position = 4096,
                           .rotary_dim = 64};
 
 TEST(RopeTable, StandardFrequencies) {
@@ -150,7 +160,7 @@ TEST(RopeTable, ScalingMultipliesBoth) {
   EXPECT_EQ(row[0], attention_scaling(qwen3_yarn));
   std::vector<float> rows(256);
   fill_rope_table(qwen3_yarn, 2, rows.data());
-  const double c = rows[128], s = rows[128 + 64];
+  const double c = static_cast<double>(rows[128]), s = static_cast<double>(rows[128 + 64]);
   EXPECT_NEAR(std::sqrt(c * c + s * s), 1.1386294, 1e-6);
 }
 

@@ -30,12 +30,13 @@ struct ExecutorOptions {
   int max_seqs = 1;        // sequences per step
   int max_logits = 1;      // rows of logits per step
   int context_tokens = 0;  // cache capacity in tokens, all sequences together; 0: the checkpoint's max_position
+  bool dry = false;        // shapes and plans only: no weights, no cache; forward() must not be called
   const Registry* builds = nullptr;
   Progress* progress = nullptr;
 };
 
 struct MemoryUse {  // bytes, summed over ranks
-  std::size_t weights = 0, weights_in_file = 0, kv_cache = 0, scratch = 0, rope_table = 0;
+  std::size_t weights = 0, weights_in_file = 0, kv_cache = 0, activations = 0, sampling = 0, rope_table = 0;
 };
 
 class Executor {
@@ -51,7 +52,7 @@ class Executor {
 
   [[nodiscard]] const ModelConfig& config() const;
   [[nodiscard]] const Variant& build() const;
-  [[nodiscard]] MemoryUse memory() const;
+  [[nodiscard]] const MemoryUse& memory() const;
   [[nodiscard]] std::size_t parameters() const;  ///< elements, tied ones once
   [[nodiscard]] int context_tokens() const;      ///< cache capacity
   [[nodiscard]] int max_rows() const;

@@ -14,17 +14,19 @@
 
 namespace atom::engine {
 
-/// The memory of one rank's weights. Parameters that could stay in the mapped file are not in it.
-struct Weights {
-  Block block;
-  std::size_t parameters = 0;  // elements this rank holds, scales not counted
-  std::size_t in_file_bytes = 0;
+/// Bytes of one rank's weights: copied into memory, and used in place from the mapped file.
+struct WeightBytes {
+  std::size_t copied = 0, in_file = 0;
 };
 
-/// Binds every parameter of `table` from `checkpoint`, which must outlive the model. `whole` is the unsharded spec.
-/// Throws atom::Error listing all missing, unexpected and ill-formed tensors at once.
-Weights load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
-                     ThreadPool& pool, Progress* progress = nullptr);
+/// What load_weights will need, without reading a weight. Throws atom::Error listing all missing, unexpected and ill-formed
+/// tensors at once. `whole` is the unsharded spec.
+WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table);
+
+/// Binds every parameter of `table` from `checkpoint`, which must outlive the model; returns the memory they live in.
+/// Throws as plan_weights does.
+Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
+                   ThreadPool& pool, Progress* progress = nullptr);
 
 /// Shapes without storage: binds every parameter to null, so that a model can be planned before anything is read.
 void bind_shapes(const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table);

@@ -6,8 +6,7 @@
 namespace atom::cpu {
 namespace {
 
-constexpr int group_rows = 32, pair_bytes = 2 * tile_bytes;
-constexpr int depth = 8;  // blocks of `in` per pass: 16 KiB of weights stay in L1 while the activations stream from L2
+constexpr int group_rows = 32;
 
 void configure_tiles() {
   struct alignas(64) Config {
@@ -33,17 +32,9 @@ struct Int8Tiles {
   static void c11() { _tile_dpbssd(3, 5, 7); }
 };
 
-/// What to fetch meanwhile: `lines` cache lines per block, into L2.
-struct Prefetch {
-  const char* at;
-  int lines;
-  void operator()() {
-    for (int i = 0; i < lines; ++i, at += 64) __builtin_prefetch(at, 0, 2);
-  }
-};
-
 /// Up to 32 rows (Two) or 16 rows, 32 columns, `blocks` of `in`.
-template <class T, bool Two> void multiply(const char* a, const char* b, int blocks, bool first, char* acc, Prefetch& fetch) {
+template <class T, bool Two>
+void multiply(const char* a, const char* b, int blocks, bool first, char* acc, int lines, Fetch& fetch) {
   char* const low = acc + 16 * acc_row_bytes;
   if (first) {
     _tile_zero(0);
@@ -60,7 +51,7 @@ template <class T, bool Two> void multiply(const char* a, const char* b, int blo
       _tile_loadd(3, low + 64, acc_row_bytes);
     }
   }
-  for (int i = 0; i < blocks; ++i, a += pair_bytes, b += pair_bytes) {
+  for (int i = 0; i < blocks; ++i, a += block_pair_bytes, b += block_pair_bytes) {
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 64);
     T::c00();
@@ -71,7 +62,7 @@ template <class T, bool Two> void multiply(const char* a, const char* b, int blo
       T::c10();
       T::c11();
     }
-    fetch();
+    fetch.lines(lines);
   }
   _tile_stored(0, acc, acc_row_bytes);
   _tile_stored(1, acc + 64, acc_row_bytes);
@@ -81,39 +72,36 @@ template <class T, bool Two> void multiply(const char* a, const char* b, int blo
   }
 }
 
-template <class T, class Finish> void amx_panels(const LinearJob& j, int first, int last, char* acc) {
-  configure_tiles();
-  const char* const a = static_cast<const char*>(j.a);
-  const int groups = (j.rows + group_rows - 1) / group_rows;
-  const int panel_lines = j.w_blocks * pair_bytes / 64;
-  for (int p = first; p < last; ++p) {
-    const char* w = static_cast<const char*>(j.w) + p * j.panel_bytes;
-    // One group reads the weights as they arrive; more groups have time to fetch the next panel while they compute this one.
-    Prefetch fetch = groups == 1 ? Prefetch{w + prefetch_ahead, pair_bytes / 64}
-                                 : Prefetch{w + j.panel_bytes, (panel_lines + groups * j.w_blocks - 1) / (groups * j.w_blocks)};
-    const int step = groups == 1 ? j.w_blocks : depth;
-    for (int k = 0; k < j.w_blocks; k += step) {
-      const int n = j.w_blocks - k < step ? j.w_blocks - k : step;
-      for (int g = 0; g < groups; ++g) {
-        const int row = g * group_rows, rows = j.rows - row < group_rows ? j.rows - row : group_rows;
-        const char* from = a + (static_cast<std::ptrdiff_t>(g) * j.a_blocks + k) * pair_bytes;
-        char* const sums = acc + row * acc_row_bytes;
-        if (rows > 16)
-          multiply<T, true>(from, w + static_cast<std::ptrdiff_t>(k) * pair_bytes, n, k == 0, sums, fetch);
-        else
-          multiply<T, false>(from, w + static_cast<std::ptrdiff_t>(k) * pair_bytes, n, k == 0, sums, fetch);
-        if (k + n == j.w_blocks) Finish::run(j, p, row, rows, sums);
-      }
+template <class T, class Finish> struct TileBlock {
+  static int depth(const LinearJob& j) { return j.rows <= group_rows ? 2 : 8; }  // 8: 16 KiB of weights stay in L1, a comes from L2
+
+  static void run(const LinearJob& j, const Slice& s, Fetch& fetch) {
+    const int groups = (j.rows + group_rows - 1) / group_rows, lines = (block_pair_bytes / 64 + groups - 1) / groups;
+    for (int row = 0; row < j.rows; row += group_rows) {
+      const int rows = j.rows - row < group_rows ? j.rows - row : group_rows;
+      const char* a = static_cast<const char*>(j.a) +
+                      (static_cast<std::ptrdiff_t>(row / group_rows) * j.a_blocks + s.first_block) * block_pair_bytes;
+      char* const acc = s.acc + row * acc_row_bytes;
+      if (rows > 16)
+        multiply<T, true>(a, s.w, s.blocks, s.first_block == 0, acc, lines, fetch);
+      else
+        multiply<T, false>(a, s.w, s.blocks, s.first_block == 0, acc, lines, fetch);
+      if (s.last) Finish::run(j, s.panel, row, rows, acc);
     }
   }
+};
+
+template <class Block> void tile_panels(const LinearJob& j, int first, int last, char* scratch) {
+  configure_tiles();
+  panels<Block>(j, first, last, scratch);
 }
 
 template <int Size> void pack_tiles(const LinearJob& j, int first, int last) {
   for (int r = first; r < last; ++r) {
     const char* from = static_cast<const char*>(j.x) + r * j.ldx * Size;
-    char* to = static_cast<char*>(j.a) + static_cast<std::ptrdiff_t>(r / group_rows) * j.a_blocks * pair_bytes +
+    char* to = static_cast<char*>(j.a) + static_cast<std::ptrdiff_t>(r / group_rows) * j.a_blocks * block_pair_bytes +
                r % group_rows * block_bytes;
-    for (int i = 0; i < j.a_blocks; ++i, to += pair_bytes) {
+    for (int i = 0; i < j.a_blocks; ++i, to += block_pair_bytes) {
       const int left = j.in * Size - i * block_bytes;
       const __mmask64 some = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
       _mm512_store_si512(to, _mm512_maskz_loadu_epi8(some, from + i * block_bytes));
@@ -124,8 +112,8 @@ template <int Size> void pack_tiles(const LinearJob& j, int first, int last) {
 }  // namespace
 
 namespace amx {
-constexpr LinearKernel bf16_bf16{pack_tiles<2>, amx_panels<Bf16Tiles, Finish512<false, false>>, 1};
-constexpr LinearKernel int8_int8{pack_tiles<1>, amx_panels<Int8Tiles, Finish512<true, false>>, 1};
+constexpr LinearKernel bf16_bf16{pack_tiles<2>, tile_panels<TileBlock<Bf16Tiles, Finish512<false, false>>>, 1};
+constexpr LinearKernel int8_int8{pack_tiles<1>, tile_panels<TileBlock<Int8Tiles, Finish512<true, false>>>, 1};
 }  // namespace amx
 
 }  // namespace atom::cpu

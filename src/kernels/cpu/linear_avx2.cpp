@@ -35,13 +35,13 @@ struct Int8 {
 // Two 16-bit weights of a dword become neighbouring rows of a float panel.
 template <class Convert> struct Expand16 {
   static constexpr int factor = 2;
-  static const char* run(const char* w, int blocks, char* out) {
+  static const char* run(const char* w, int blocks, char* out, Fetch& fetch) {
     char* to = out;
     for (int i = 0; i < blocks; ++i, w += 2 * tile_bytes, to += 4 * tile_bytes)
       for (int d = 0; d < 16; ++d)
         for (int t = 0; t < 2; ++t) {
           const char* from = w + t * tile_bytes + d * 64;
-          __builtin_prefetch(from + prefetch_ahead);
+          fetch.line();
           char* row = to + d / 8 * 2 * tile_bytes + d % 8 * 128 + t * tile_bytes;
           for (int v = 0; v < 64; v += 32) {
             const __m256i pair = _mm256_load_si256(reinterpret_cast<const __m256i*>(from + v));
@@ -138,13 +138,13 @@ struct CopyBf16ToFloat {
 }  // namespace
 
 namespace avx2 {
-constexpr LinearKernel f32_f32{pack_rows<CopyBytes<4>>, panels<Fma, AsStored, Finish<false>>, 1};
-constexpr LinearKernel f32_bf16{pack_rows<CopyBytes<4>>, panels<Fma, Expand16<FromBf16>, Finish<false>>, 2};
-constexpr LinearKernel f32_fp16{pack_rows<CopyBytes<4>>, panels<Fma, Expand16<FromFp16>, Finish<false>>, 2};
+constexpr LinearKernel f32_f32{pack_rows<CopyBytes<4>>, panels<VectorBlock<Fma, AsStored, Finish<false>>>, 1};
+constexpr LinearKernel f32_bf16{pack_rows<CopyBytes<4>>, panels<VectorBlock<Fma, Expand16<FromBf16>, Finish<false>>>, 2};
+constexpr LinearKernel f32_fp16{pack_rows<CopyBytes<4>>, panels<VectorBlock<Fma, Expand16<FromFp16>, Finish<false>>>, 2};
 constexpr LinearKernel bf16_f32{pack_rows<CopyBf16ToFloat>, f32_f32.panels, 1};
 constexpr LinearKernel bf16_bf16{pack_rows<CopyBf16ToFloat>, f32_bf16.panels, 2};
 constexpr LinearKernel bf16_fp16{pack_rows<CopyBf16ToFloat>, f32_fp16.panels, 2};
-constexpr LinearKernel int8_int8{pack_rows<CopyBytes<1>>, panels<Int8, AsStored, Finish<true>>, 1};
+constexpr LinearKernel int8_int8{pack_rows<CopyBytes<1>>, panels<VectorBlock<Int8, AsStored, Finish<true>>>, 1};
 }  // namespace avx2
 
 }  // namespace atom::cpu

@@ -35,14 +35,14 @@ struct Int8 {
 // Two 16-bit weights of a dword become neighbouring rows of a float panel.
 template <class Convert> struct Expand16 {
   static constexpr int factor = 2;
-  static const char* run(const char* w, int blocks, char* out) {
+  static const char* run(const char* w, int blocks, char* out, Fetch& fetch) {
     char* to = out;
     for (int i = 0; i < blocks; ++i, w += 2 * tile_bytes, to += 4 * tile_bytes)
       for (int d = 0; d < 16; ++d)
 #pragma GCC unroll 2
         for (int t = 0; t < 2; ++t) {
           const char* from = w + t * tile_bytes + d * 64;
-          __builtin_prefetch(from + prefetch_ahead);
+          fetch.line();
           const __m512i pair = _mm512_load_si512(from);
           char* row = to + d / 8 * 2 * tile_bytes + d % 8 * 128 + t * tile_bytes;
           _mm512_store_ps(row, Convert::low(pair));
@@ -76,13 +76,13 @@ using PackFloat = CopyBytes512<4, 0>;
 }  // namespace
 
 namespace avx512 {
-constexpr LinearKernel f32_f32{pack_rows<PackFloat>, panels<Fma, AsStored, FinishFloat>, 1};
-constexpr LinearKernel f32_bf16{pack_rows<PackFloat>, panels<Fma, Expand16<FromBf16>, FinishFloat>, 2};
-constexpr LinearKernel f32_fp16{pack_rows<PackFloat>, panels<Fma, Expand16<FromFp16>, FinishFloat>, 2};
+constexpr LinearKernel f32_f32{pack_rows<PackFloat>, panels<VectorBlock<Fma, AsStored, FinishFloat>>, 1};
+constexpr LinearKernel f32_bf16{pack_rows<PackFloat>, panels<VectorBlock<Fma, Expand16<FromBf16>, FinishFloat>>, 2};
+constexpr LinearKernel f32_fp16{pack_rows<PackFloat>, panels<VectorBlock<Fma, Expand16<FromFp16>, FinishFloat>>, 2};
 constexpr LinearKernel bf16_f32{pack_rows<CopyBf16ToFloat>, f32_f32.panels, 1};
 constexpr LinearKernel bf16_bf16{pack_rows<CopyBf16ToFloat>, f32_bf16.panels, 2};
 constexpr LinearKernel bf16_fp16{pack_rows<CopyBf16ToFloat>, f32_fp16.panels, 2};
-constexpr LinearKernel int8_int8{pack_rows<CopyBytes512<1, 0>>, panels<Int8, AsStored, Finish512<true, false>>, 1};
+constexpr LinearKernel int8_int8{pack_rows<CopyBytes512<1, 0>>, panels<VectorBlock<Int8, AsStored, Finish512<true, false>>>, 1};
 }  // namespace avx512
 
 }  // namespace atom::cpu

@@ -33,8 +33,10 @@ struct Int8Quads {
 }  // namespace
 
 namespace avx512_bf16 {
-constexpr LinearKernel bf16_bf16{pack_rows<CopyBytes512<2, 0>>, panels<Bf16Pairs, AsStored, Finish512<false, false>>, 1};
-constexpr LinearKernel int8_int8{pack_rows<CopyBytes512<1, 0x80>>, panels<Int8Quads, AsStored, Finish512<true, true>>, 1};
+constexpr LinearKernel bf16_bf16{pack_rows<CopyBytes512<2, 0>>, panels<VectorBlock<Bf16Pairs, AsStored, Finish512<false, false>>>,
+                                 1};
+constexpr LinearKernel int8_int8{pack_rows<CopyBytes512<1, 0x80>>, panels<VectorBlock<Int8Quads, AsStored, Finish512<true, true>>>,
+                                 1};
 }  // namespace avx512_bf16
 
 }  // namespace atom::cpu

@@ -7,16 +7,16 @@
 
 namespace atom::cpu {
 
-inline constexpr int panel_rows = 32;                 // output rows of a panel
-inline constexpr int block_bytes = 64;                // of `in`, per pair of tiles
-inline constexpr int tile_bytes = 1024;               // [16 dwords][16 rows]
-inline constexpr int row_sum_bytes = 4 * panel_rows;  // at the end of an int8 panel
-inline constexpr int max_block_rows = 1024;           // activation rows of one pass over the weights
+inline constexpr int panel_rows = 32;                    // output rows of a panel
+inline constexpr int block_bytes = 64;                   // of `in`, per pair of tiles
+inline constexpr int tile_bytes = 1024;                  // [16 dwords][16 rows]
+inline constexpr int block_pair_bytes = 2 * tile_bytes;  // the two tiles of a block
+inline constexpr int row_sum_bytes = 4 * panel_rows;     // at the end of an int8 panel
+inline constexpr int max_block_rows = 1024;              // activation rows of one pass over the weights
 inline constexpr int acc_row_bytes = 4 * panel_rows;
 inline constexpr int acc_bytes = max_block_rows * acc_row_bytes;
 inline constexpr int expanded_bytes = 16 * 1024;                 // weights expanded to float: L1-sized
 inline constexpr int thread_bytes = acc_bytes + expanded_bytes;  // scratch private to a thread
-inline constexpr int prefetch_ahead = 4096;
 
 /// One pass: `rows` activation rows, packed in `a`, times all panels of `w`.
 struct LinearJob {

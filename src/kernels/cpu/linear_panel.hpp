@@ -1,15 +1,75 @@
 #pragma once
-// The loop nest of linear without AMX: panel, block of `in`, group of rows, registers.
-// One idea: in units of dwords every type does the same thing, acc[row][lane] = step(acc, broadcast a[row][d], b[d][lane]);
-// an Op says what step is (FMA, bf16 pairs, int8 quads), an Expand turns weights into dwords an Op understands.
+// The loop nests of linear. Outer (all levels): groups of panels, slices of `in`, panels. Inner (all but AMX): rows, registers.
+// One idea of the outer nest: one sequential stream per thread cannot fill the path to memory (a core waits for latency, not
+// for bandwidth). So several panels advance together, slice by slice, and meanwhile the next slice of all of them is fetched
+// into L2, a line of each in turn.
+// One idea of the inner nest: in units of dwords every type does the same, acc[row][lane] = step(acc, broadcast a[row][d],
+// b[d][lane]); an Op says what step is (FMA, bf16 pairs, int8 quads), an Expand turns weights into dwords an Op understands.
 // Instantiate with types of an anonymous namespace only (see linear_kernels.hpp).
 #include "linear_kernels.hpp"
 
 namespace atom::cpu {
 
+inline constexpr int streams = 8;  // panels that advance together
+
+/// Lines to fetch, round-robin over the panels of a group.
+struct Fetch {
+  const char *at, *end;
+  std::ptrdiff_t stride, back;  // from panel to panel; from the last panel to the first one's next line
+
+  static Fetch slice(const char* w, int panels, std::ptrdiff_t stride) {
+    return {w, w + panels * stride, stride, 64 - panels * stride};
+  }
+  static Fetch nothing(const char* cached) { return {cached, nullptr, 0, 0}; }
+
+  void line() {
+    __builtin_prefetch(at, 0, 2);
+    at += stride;
+    if (at == end) {
+      at += back;
+      end += 64;
+    }
+  }
+  void lines(int n) {
+    for (int i = 0; i < n; ++i) line();
+  }
+};
+
+/// One panel's share of a slice.
+struct Slice {
+  int panel, first_block, blocks;
+  bool last;       // the sums are complete: finish
+  const char* w;   // (blocks) pairs of tiles
+  char* acc;       // (rows, 32) sums, dwords
+  char* expanded;  // scratch, expanded_bytes
+};
+
+/// Panels [first, last) of the product, `depth` blocks at a time; Block::run(job, slice, fetch) does one panel's slice.
+template <class Block> void panels(const LinearJob& j, int first, int last, char* scratch) {
+  const int acc_size = (j.rows + 31) / 32 * 32 * acc_row_bytes;  // whole tiles
+  const int fit = acc_bytes / acc_size, most = fit < streams ? fit : streams;
+  const int depth = Block::depth(j);
+  for (int p = first; p < last; p += most) {
+    const int group = last - p < most ? last - p : most, next_group = last - p - group < most ? last - p - group : most;
+    const char* const w = static_cast<const char*>(j.w) + p * j.panel_bytes;
+    for (int k = 0; k < j.w_blocks; k += depth) {
+      const int n = j.w_blocks - k < depth ? j.w_blocks - k : depth;
+      Fetch fetch = k + n < j.w_blocks
+                        ? Fetch::slice(w + static_cast<std::ptrdiff_t>(k + n) * block_pair_bytes, group, j.panel_bytes)
+                    : next_group > 0 ? Fetch::slice(w + group * j.panel_bytes, next_group, j.panel_bytes)
+                                     : Fetch::nothing(w);
+      for (int i = 0; i < group; ++i)
+        Block::run(j,
+                   {p + i, k, n, k + n == j.w_blocks, w + i * j.panel_bytes + static_cast<std::ptrdiff_t>(k) * block_pair_bytes,
+                    scratch + i * acc_size, scratch + acc_bytes},
+                   fetch);
+    }
+  }
+}
+
 struct AsStored {
   static constexpr int factor = 1;
-  static const char* run(const char* w, int, char*) { return w; }
+  static const char* run(const char* w, int, char*, Fetch&) { return w; }
 };
 
 // R rows times one panel's blocks. Few rows leave too few independent sums to hide step's latency: U partial sums each.
@@ -18,11 +78,12 @@ template <class Op, int R> struct Micro {
   static constexpr int vec_bytes = static_cast<int>(sizeof(Vec)), vecs = 64 / vec_bytes * Op::tiles;
   static constexpr int U = R * vecs >= 8 ? 1 : R * vecs >= 4 ? 2 : 4;
 
-  static void run(const char* a, std::ptrdiff_t a_stride, const char* b, int blocks, int ahead, bool first, char* acc) {
-    for (int t = 0; t < 2; t += Op::tiles) half(a, a_stride, b + t * tile_bytes, blocks, ahead, first, acc + t * 64);
+  static void run(const char* a, std::ptrdiff_t a_stride, const char* b, int blocks, bool first, char* acc, Fetch& fetch) {
+    for (int t = 0; t < 2; t += Op::tiles) half(a, a_stride, b + t * tile_bytes, blocks, first, acc + t * 64, fetch);
   }
 
-  static void half(const char* a, std::ptrdiff_t a_stride, const char* b, int blocks, int ahead, bool first, char* acc) {
+  static void half(const char* a, std::ptrdiff_t a_stride, const char* b, int blocks, bool first, char* acc, Fetch& shared_fetch) {
+    Fetch fetch = shared_fetch;
     Vec c[U][R][vecs];
 #pragma GCC unroll 4
     for (int u = 0; u < U; ++u)
@@ -30,7 +91,7 @@ template <class Op, int R> struct Micro {
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; ++v) c[u][r][v] = u > 0 || first ? Op::zero() : Op::load(acc + r * acc_row_bytes + v * vec_bytes);
-    for (int i = 0; i < blocks; ++i, a += block_bytes, b += 2 * tile_bytes) {
+    for (int i = 0; i < blocks; ++i, a += block_bytes, b += block_pair_bytes) {
       for (int d = 0; d < 16; d += 4) {
         const char *ad = a + d * 4, *bd = b + d * 64;
 #pragma GCC unroll 4
@@ -38,9 +99,8 @@ template <class Op, int R> struct Micro {
           Vec w[vecs];
 #pragma GCC unroll 4
           for (int v = 0; v < vecs; ++v) {
-            const int at = e * 64 + v * vec_bytes % 64 + v * vec_bytes / 64 * tile_bytes;
-            if (v * vec_bytes % 64 == 0) __builtin_prefetch(bd + at + ahead);
-            w[v] = Op::load(bd + at);
+            if (v * vec_bytes % 64 == 0) fetch.line();
+            w[v] = Op::load(bd + e * 64 + v * vec_bytes % 64 + v * vec_bytes / 64 * tile_bytes);
           }
 #pragma GCC unroll 16
           for (int r = 0; r < R; ++r) {
@@ -60,38 +120,35 @@ template <class Op, int R> struct Micro {
         for (int u = 1; u < U; ++u) sum = Op::add(sum, c[u][r][v]);
         Op::store(acc + r * acc_row_bytes + v * vec_bytes, sum);
       }
+    shared_fetch = fetch;
   }
 };
 
 template <class Op, int R = Op::rows>
-void micro(int rows, const char* a, std::ptrdiff_t a_stride, const char* b, int blocks, int ahead, bool first, char* acc) {
-  if (rows == R) return Micro<Op, R>::run(a, a_stride, b, blocks, ahead, first, acc);
-  if constexpr (R > 1) micro<Op, R - 1>(rows, a, a_stride, b, blocks, ahead, first, acc);
+void micro(int rows, const char* a, std::ptrdiff_t a_stride, const char* b, int blocks, bool first, char* acc, Fetch& fetch) {
+  if (rows == R) return Micro<Op, R>::run(a, a_stride, b, blocks, first, acc, fetch);
+  if constexpr (R > 1) micro<Op, R - 1>(rows, a, a_stride, b, blocks, first, acc, fetch);
 }
 
-/// Panels [first, last) of the product. Finish is the epilogue: finish(job, panel, first row, rows, sums).
-template <class Op, class Expand, class Finish> void panels(const LinearJob& j, int first, int last, char* scratch) {
-  constexpr int step = expanded_bytes / (2 * tile_bytes) / Expand::factor;  // blocks of `in` whose weights stay in L1
-  char *const acc = scratch, *const expanded = scratch + acc_bytes;
-  const char* const a = static_cast<const char*>(j.a);
-  const std::ptrdiff_t a_stride = a_row_bytes(j.a_blocks);
-  const int groups = (j.rows + Op::rows - 1) / Op::rows, group = (j.rows + groups - 1) / groups;
-  const int depth = groups == 1 && Expand::factor == 1 ? j.w_blocks : step;
-  for (int p = first; p < last; ++p) {
-    const char* w = static_cast<const char*>(j.w) + p * j.panel_bytes;
-    for (int k = 0; k < j.w_blocks; k += depth) {
-      const int n = j.w_blocks - k < depth ? j.w_blocks - k : depth;
-      const char* b = Expand::run(w + static_cast<std::ptrdiff_t>(k) * 2 * tile_bytes, n, expanded);
-      const std::ptrdiff_t a_at = static_cast<std::ptrdiff_t>(k) * Expand::factor * block_bytes;
-      for (int r = 0; r < j.rows; r += group)
-        micro<Op>(j.rows - r < group ? j.rows - r : group, a + r * a_stride + a_at, a_stride, b, n * Expand::factor,
-                  r == 0 && Expand::factor == 1 ? prefetch_ahead : 0, k == 0, acc + r * acc_row_bytes);
-    }
-    Finish::run(j, p, 0, j.rows, acc);
+/// The inner nest. Finish is the epilogue: run(job, panel, first row, rows, sums).
+template <class Op, class Expand, class Finish> struct VectorBlock {
+  static int depth(const LinearJob& j) {  // few rows: short slices, the first one comes unfetched; else what L1 holds
+    return j.rows <= Op::rows ? 2 : expanded_bytes / block_pair_bytes / Expand::factor;
   }
-}
+  static void run(const LinearJob& j, const Slice& s, Fetch& fetch) {
+    const char* const b = Expand::run(s.w, s.blocks, s.expanded, fetch);
+    const std::ptrdiff_t a_stride = a_row_bytes(j.a_blocks);
+    const char* const a = static_cast<const char*>(j.a) + static_cast<std::ptrdiff_t>(s.first_block) * Expand::factor * block_bytes;
+    const int groups = (j.rows + Op::rows - 1) / Op::rows, group = (j.rows + groups - 1) / groups;
+    Fetch fetched = Fetch::nothing(b);
+    for (int r = 0; r < j.rows; r += group)  // the first rows fetch while they read, unless Expand did
+      micro<Op>(j.rows - r < group ? j.rows - r : group, a + r * a_stride, a_stride, b, s.blocks * Expand::factor,
+                s.first_block == 0, s.acc + r * acc_row_bytes, r == 0 && Expand::factor == 1 ? fetch : fetched);
+    if (s.last) Finish::run(j, s.panel, 0, j.rows, s.acc);
+  }
+};
 
-// Packing of activations, row-major. Copy: convert(destination, source, n elements), the rest of the row is filled by Copy too.
+/// Packs activations row-major. Copy::run(to, from, elements, bytes) writes `bytes`, with zeros after the elements.
 template <class Copy> void pack_rows(const LinearJob& j, int first, int last) {
   const std::ptrdiff_t stride = a_row_bytes(j.a_blocks);
   for (int r = first; r < last; ++r)

@@ -57,6 +57,7 @@ template <class Level> struct Simd256 : SimdBase<Level> {
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(clamped), _mm256_set1_epi32(127));
     return p * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
   }
+  static float first(V a) { return _mm256_cvtss_f32(a); }
   static float sum(V a) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));
@@ -139,6 +140,7 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static V if_at_least(V a, V b, V yes, V no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), no, yes); }
   static unsigned above(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
   static V scale(V p, V n) { return _mm512_scalef_ps(p, n); }
+  static float first(V a) { return _mm512_cvtss_f32(a); }
   static float sum(V a) {
     const __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
     __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -1,0 +1,57 @@
+#pragma once
+// Attention of the Cpu backend: the units of work, their scratch memory, and what a level provides for them.
+// One idea: a task is one KV head of one sequence with all query heads that read it, so keys and values are read once. Sequences
+// with several rows go through prefill(), block of rows by block; a single row goes through decode(), chunk of context by chunk,
+// and merge() joins the chunks. How work is cut depends on a sequence's own shape alone: neither the thread count nor the rest of
+// the batch changes a bit of its result.
+#include <cstddef>
+
+#include "atom/core/dtype.hpp"
+#include "atom/ops/kv_layout.hpp"
+
+#include "levels.hpp"
+
+namespace atom::cpu {
+
+inline constexpr int page = kernels::page_tokens;
+inline constexpr int query_lanes = 256;     // (row, query head) pairs of a prefill task
+inline constexpr int key_chunk = 128;       // tokens between two rescalings
+inline constexpr int decode_chunk = 512;    // tokens of a decode task, as long as that makes at most ...
+inline constexpr int decode_chunks = 16;    // ... this many
+inline constexpr int wave_sequences = 128;  // handed to the pool at once
+inline constexpr int wave_partials = 128;   // chunks of all their contexts
+
+template <class T, class Kv> struct AttentionTask {
+  const T* q;        // (rows, group * d), row stride ldq
+  T* o;              // (rows, group * d), row stride ldo
+  const Kv* k;       // page p of this KV head, (page, d), begins at k + p * page_stride
+  const Kv* v;       // likewise
+  const int* pages;  // (context / page, rounded up)
+  std::ptrdiff_t ldq, ldo, page_stride;
+  int d, group;
+  int rows, context;  // row i sees the first context - rows + i + 1 tokens
+  float scale;
+};
+
+// Partial result of one query head: sum of p * v (d), then the largest score, in powers of two, and the sum of p.
+inline constexpr int partial_floats(int d) { return d + 16; }
+
+inline constexpr std::size_t prefill_floats(int d) {
+  constexpr int lanes = query_lanes + 32;
+  return static_cast<std::size_t>(2 * lanes * d + 2 * key_chunk * d + 2 * key_chunk * 32 + 32 * d + 3 * lanes);
+}
+inline constexpr std::size_t decode_floats(int group, int d) {
+  return static_cast<std::size_t>(group) * static_cast<std::size_t>(d + key_chunk + partial_floats(d));
+}
+
+template <class Level, class T, class Kv> struct Attention {
+  /// d a multiple of 16 (tiles: 32); rows * group at most query_lanes. `scratch`: prefill_floats(d), 64-byte aligned.
+  static void prefill(const AttentionTask<T, Kv>& a, float* scratch);
+  /// One row over tokens [first, first + tokens), `first` a multiple of page: writes `group` partials. `scratch`: decode_floats.
+  static void decode(const AttentionTask<T, Kv>& a, int first, int tokens, float* partials, float* scratch);
+  /// Joins `chunks` sets of partials, `stride` floats apart, into the row's output. Overwrites the partials' scores.
+  static void merge(const AttentionTask<T, Kv>& a, float* partials, std::ptrdiff_t stride, int chunks);
+};
+template <> void Attention<Amx, bf16, bf16>::prefill(const AttentionTask<bf16, bf16>& a, float* scratch);
+
+}  // namespace atom::cpu

@@ -1,0 +1,180 @@
+// Prefill on tile registers, bf16 in, float sums.
+// One idea: a tile of the left operand is rows as they lie in memory, so a page of keys is one without packing: S = K Q^T. Only
+// queries (once) and values (once per chunk and task) are transposed; probabilities are rounded to bf16 on their way.
+#include "attention_prefill.hpp"
+
+namespace atom::cpu {
+namespace {
+
+constexpr int L = 32, tile_bytes = 1024, tile_side = 16;  // 16 rows of 64 bytes
+
+struct TileConfig {
+  unsigned char palette = 1, start_row = 0, reserved[14] = {};
+  unsigned short row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  unsigned char rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+alignas(64) constinit const TileConfig all_tiles_whole;
+
+/// r[i] dword j becomes r[j] dword i.
+void transpose(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+      r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+    }
+  for (int i = 0; i < 16; i += 8)
+    for (int j = 0; j < 4; ++j) {
+      t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+      t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+    }
+  for (int j = 0; j < 8; ++j) {
+    r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
+    r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
+  }
+}
+
+struct TileMma {
+  using S = Simd<Amx>;
+  using V = S::V;
+  using Task = AttentionTask<bf16, bf16>;
+  using Query = bf16;        // tiles (d / 32, 2) of [16 channel pairs][16 lanes]
+  using Keys = char;         // unused: read where they lie
+  using Values = bf16;       // tiles (tokens / 32, d / 16) of [16 channels][32 tokens]
+  using Probability = bf16;  // tiles (tokens / 32, 2) of [16 token pairs][16 lanes]
+  static constexpr int token_step = 32;
+
+  static void pack_queries(const Task& a, int first, int n, Query* q) {
+    for (int h = 0; h < 2; ++h)
+      for (int x = 0; x < a.d; x += 32) {
+        __m512i r[16];
+        for (int i = 0; i < 16; ++i) {
+          const int lane = first + h * 16 + i;
+          const bf16* from = a.q + lane / a.group * a.ldq + static_cast<std::ptrdiff_t>(lane % a.group) * a.d;
+          r[i] = h * 16 + i < n ? _mm512_loadu_si512(from + x) : _mm512_setzero_si512();
+        }
+        transpose(r);
+        for (int i = 0; i < 16; ++i) _mm512_store_si512(q + (x / 32 * 2 + h) * 512 + i * 32, r[i]);
+      }
+  }
+
+  static void pack(const Task& a, int first, int n, Keys*, Values* values) {
+    for (int t = 0; t < n; t += 32)
+      for (int x = 0; x < a.d; x += 32) {
+        __m512i low[16], high[16];  // pairs of tokens; channels 0-3 8-11 16-19 24-27, and 4-7 12-15 ...
+        for (int i = 0; i < 16; ++i) {
+          const __m512i even = row(a, first, t + 2 * i, n, x), odd = row(a, first, t + 2 * i + 1, n, x);
+          low[i] = _mm512_unpacklo_epi16(even, odd);
+          high[i] = _mm512_unpackhi_epi16(even, odd);
+        }
+        transpose(low);
+        transpose(high);
+        bf16* tiles = values + (t / 32 * (a.d / 16) + x / 16) * 512;
+        for (int i = 0; i < 16; ++i) {
+          const int channel = i / 4 * 8 + i % 4;
+          _mm512_store_si512(tiles + channel * 32, low[i]);
+          _mm512_store_si512(tiles + (channel + 4) * 32, high[i]);
+        }
+      }
+  }
+
+  static void scores(const Task& a, const Query* q, const Keys*, int first, int n, float* s) {
+    const std::size_t stride = static_cast<std::size_t>(a.d) * sizeof(bf16);
+    for (int t = 0; t < n; t += 32) {
+      const bf16* k0 = a.k + a.pages[(first + t) / page] * a.page_stride;
+      const bool both = first + t + page < a.context;
+      const bf16* k1 = both ? a.k + a.pages[(first + t) / page + 1] * a.page_stride : k0;  // else masked
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      for (int x = 0; x < a.d; x += 32) {
+        _tile_loadd(4, k0 + x, stride);
+        _tile_loadd(5, k1 + x, stride);
+        _tile_loadd(6, q + x * 32, 64);
+        _tile_loadd(7, q + x * 32 + 512, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      _tile_stored(0, s + t * L, L * sizeof(float));
+      _tile_stored(1, s + t * L + 16, L * sizeof(float));
+      _tile_stored(2, s + (t + 16) * L, L * sizeof(float));
+      _tile_stored(3, s + (t + 16) * L + 16, L * sizeof(float));
+    }
+  }
+
+  static void put(Probability* p, int token, int half, V even, V odd) {
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                                           19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512bh both = _mm512_cvtne2ps_pbh(odd, even);
+    _mm512_store_si512(p + (token / 32 * 2 + half) * 512 + token % 32 * 16,
+                       _mm512_permutexvar_epi16(order, __builtin_bit_cast(__m512i, both)));
+  }
+
+  static void add(const Probability* p, const Values* values, int n, int d, bool fresh, float* o) {
+    constexpr std::size_t stride = L * sizeof(float);
+    for (int x = 0; x < d; x += 32) {
+      float* to = o + x * L;
+      if (fresh) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+      } else {
+        _tile_loadd(0, to, stride);
+        _tile_loadd(1, to + 16, stride);
+        _tile_loadd(2, to + 16 * L, stride);
+        _tile_loadd(3, to + 16 * L + 16, stride);
+      }
+      for (int t = 0; t < n; t += 32) {
+        const bf16* v = values + (t / 32 * (d / 16) + x / 16) * 512;
+        _tile_loadd(4, v, 64);
+        _tile_loadd(5, v + 512, 64);
+        _tile_loadd(6, p + t * 32, 64);
+        _tile_loadd(7, p + t * 32 + 512, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+      }
+      _tile_stored(0, to, stride);
+      _tile_stored(1, to + 16, stride);
+      _tile_stored(2, to + 16 * L, stride);
+      _tile_stored(3, to + 16 * L + 16, stride);
+    }
+  }
+
+  static void rows(const float* o, int d, float* to) {
+    for (int h = 0; h < 2; ++h)
+      for (int x = 0; x < d; x += 16) {
+        __m512i r[16];
+        for (int i = 0; i < 16; ++i) r[i] = _mm512_load_si512(o + (x + i) * L + h * 16);
+        transpose(r);
+        for (int i = 0; i < 16; ++i) _mm512_store_si512(to + (h * 16 + i) * d + x, r[i]);
+      }
+  }
+
+ private:
+  /// 32 channels of token t of the chunk, zeros behind its end.
+  static __m512i row(const Task& a, int first, int t, int n, int x) {
+    if (t >= n) return _mm512_setzero_si512();
+    const int token = first + t;
+    return _mm512_loadu_si512(a.v + a.pages[token / page] * a.page_stride + token % page * a.d + x);
+  }
+};
+
+}  // namespace
+
+template <> void Attention<Amx, bf16, bf16>::prefill(const AttentionTask<bf16, bf16>& a, float* scratch) {
+  _tile_loadconfig(&all_tiles_whole);
+  prefill_block<Amx, TileMma>(a, scratch);
+  _tile_release();
+}
+
+}  // namespace atom::cpu

@@ -1,0 +1,134 @@
+#pragma once
+// One query row per sequence, for one level: bound by reading the cache, which is prefetched a page ahead.
+#include "attention.hpp"
+#include "simd.hpp"
+
+namespace atom::cpu {
+
+/// Brings the rows of a page that lie `tokens` in from `token` into the cache.
+template <class Level, class Kv> void prefetch_rows(const Kv* rows, int tokens, int d) {
+  const char* p = reinterpret_cast<const char*>(rows);
+  const std::ptrdiff_t bytes = static_cast<std::ptrdiff_t>(tokens) * d * static_cast<std::ptrdiff_t>(sizeof(Kv));
+  for (std::ptrdiff_t i = 0; i < bytes; i += 64) _mm_prefetch(p + i, _MM_HINT_T0);
+}
+
+/// scores[h * key_chunk + t] = q[h] . k[t] for H heads and four tokens.
+template <class Level, int H, class Kv> void score4(const float* q, const Kv* k, int d, float* scores) {
+  using S = Simd<Level>;
+  typename S::V sum[H][4];
+  for (int h = 0; h < H; ++h)
+    for (int t = 0; t < 4; ++t) sum[h][t] = S::zero();
+  for (int i = 0; i < d; i += S::width) {
+    const auto k0 = S::load(k + i), k1 = S::load(k + d + i), k2 = S::load(k + 2 * d + i), k3 = S::load(k + 3 * d + i);
+    for (int h = 0; h < H; ++h) {
+      const auto x = S::load(q + h * d + i);
+      sum[h][0] = S::fma(x, k0, sum[h][0]);
+      sum[h][1] = S::fma(x, k1, sum[h][1]);
+      sum[h][2] = S::fma(x, k2, sum[h][2]);
+      sum[h][3] = S::fma(x, k3, sum[h][3]);
+    }
+  }
+  for (int h = 0; h < H; ++h) _mm_storeu_ps(scores + h * key_chunk, S::sum4(sum[h][0], sum[h][1], sum[h][2], sum[h][3]));
+}
+
+/// o[h] += sum over N tokens of p[h][t] * v[t].
+template <class Level, int N, class Kv> void weigh(const float* p, const Kv* v, int d, int group, float* o, int o_stride) {
+  using S = Simd<Level>;
+  for (int i = 0; i < d; i += S::width) {
+    typename S::V x[N];
+    for (int t = 0; t < N; ++t) x[t] = S::load(v + t * d + i);
+    for (int h = 0; h < group; ++h) {
+      auto sum = S::load(o + h * o_stride + i);
+      for (int t = 0; t < N; ++t) sum = S::fma(x[t], S::set(p[h * key_chunk + t]), sum);
+      S::store(o + h * o_stride + i, sum);
+    }
+  }
+}
+
+template <class Level, class T, class Kv>
+void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, int tokens, float* partials, float* scratch) {
+  using S = Simd<Level>;
+  constexpr int heads_at_once = S::width == 16 ? 4 : 2;  // times four tokens: what the registers hold
+  constexpr float log2e = 1.44269504f;
+  const int d = a.d, group = a.group, stride = partial_floats(d), last = first + tokens;
+  float* q = scratch;
+  float* p = q + static_cast<std::ptrdiff_t>(group) * d;  // (group, key_chunk): scores, then probabilities
+  for (int i = 0; i < group * d; i += S::width) S::store(q + i, S::load(a.q + i) * S::set(a.scale * log2e));
+  for (int h = 0; h < group; ++h) {
+    float* o = partials + h * stride;
+    for (int i = 0; i < d; i += S::width) S::store(o + i, S::zero());
+    o[d] = -__builtin_inff();
+    o[d + 1] = 0;
+  }
+  // Calls step(rows of the page, first token in the chunk, tokens), the next page of `pages_of` on its way into the cache.
+  const auto walk = [&](const Kv* pages_of, int begin, int end, int at_once, auto step) {
+    for (int t = begin; t < end; t += page) {
+      const Kv* rows = pages_of + a.pages[t / page] * a.page_stride;
+      const Kv* next = t + page < last ? pages_of + a.pages[t / page + 1] * a.page_stride : nullptr;
+      for (int i = 0; i < page && t + i < end; i += at_once) {
+        if (next) prefetch_rows<Level>(next + i * d, at_once, d);
+        const int left = end - t - i;
+        step(rows + i * d, t + i - begin, left < at_once ? left : at_once);
+      }
+    }
+  };
+  for (int begin = first; begin < last; begin += key_chunk) {
+    const int end = last - begin < key_chunk ? last : begin + key_chunk, n = end - begin;
+    walk(a.k, begin, end, 4,
+         [&](const Kv* k, int t, int) {  // a page always has its rows: what lies behind the last is masked below
+           int h = 0;
+           for (; h + heads_at_once <= group; h += heads_at_once)
+             score4<Level, heads_at_once>(q + h * d, k, d, p + h * key_chunk + t);
+           for (; h < group; ++h) score4<Level, 1>(q + h * d, k, d, p + h * key_chunk + t);
+         });
+    for (int h = 0; h < group; ++h) {
+      float* s = p + h * key_chunk;
+      float* o = partials + h * stride;
+      for (int t = n; t % S::width != 0; ++t) s[t] = -__builtin_inff();
+      auto top = S::set(o[d]), sum = S::zero();
+      for (int t = 0; t < n; t += S::width) top = S::max(S::load(s + t), top);
+      const float highest = S::largest(top);
+      if (highest > o[d]) {
+        const auto keep = exp2<Level>(S::set(o[d] - highest));
+        for (int i = 0; i < d; i += S::width) S::store(o + i, S::load(o + i) * keep);
+        o[d] = highest;
+        o[d + 1] *= S::first(keep);
+      }
+      for (int t = 0; t < n; t += S::width) {
+        const auto e = exp2<Level>(S::load(s + t) - S::set(highest));
+        sum = sum + e;
+        S::store(s + t, e);
+      }
+      o[d + 1] += S::sum(sum);
+    }
+    walk(a.v, begin, end, 8, [&](const Kv* v, int t, int count) {
+      if (count == 8)
+        weigh<Level, 8>(p + t, v, d, group, partials, stride);
+      else
+        for (int i = 0; i < count; ++i) weigh<Level, 1>(p + t + i, v + i * d, d, group, partials, stride);
+    });
+  }
+}
+
+template <class Level, class T, class Kv>
+void Attention<Level, T, Kv>::merge(const AttentionTask<T, Kv>& a, float* partials, std::ptrdiff_t stride, int chunks) {
+  using S = Simd<Level>;
+  const int d = a.d;
+  for (int h = 0; h < a.group; ++h) {
+    float* part = partials + h * partial_floats(d);
+    float highest = part[d], total = 0;
+    for (int c = 1; c < chunks; ++c) highest = part[c * stride + d] > highest ? part[c * stride + d] : highest;
+    for (int c = 0; c < chunks; ++c) {
+      float& weight = part[c * stride + d];  // takes the place of the chunk's largest score
+      weight = S::first(exp2<Level>(S::set(weight - highest)));
+      total += weight * part[c * stride + d + 1];
+    }
+    for (int i = 0; i < d; i += S::width) {
+      auto sum = S::zero();
+      for (int c = 0; c < chunks; ++c) sum = S::fma(S::set(part[c * stride + d]), S::load(part + c * stride + i), sum);
+      S::store(a.o + h * d + i, sum / S::set(total));
+    }
+  }
+}
+
+}  // namespace atom::cpu

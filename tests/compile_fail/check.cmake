@@ -1,0 +1,21 @@
+# Compiles one file and expects what its first line says: "// refused: <sentence>" or "// accepted".
+#   cmake -DCOMPILER=g++ -DINCLUDE=<repo>/include -DFILE=x.cpp -P check.cmake
+file(STRINGS ${FILE} first LIMIT_COUNT 1)
+execute_process(COMMAND ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE} ${FILE}
+  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(first STREQUAL "// accepted")
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "must compile, but:\n${output}")
+  endif()
+elseif(first MATCHES "^// refused: (.+)$")
+  if(result EQUAL 0)
+    message(FATAL_ERROR "compiled, but must be refused with: ${CMAKE_MATCH_1}")
+  endif()
+  set(sentence "${CMAKE_MATCH_1}")
+  string(FIND "${output}" "${sentence}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "refused, but without the sentence: ${CMAKE_MATCH_1}\n${output}")
+  endif()
+else()
+  message(FATAL_ERROR "${FILE}: the first line must be '// refused: <sentence>' or '// accepted'")
+endif()

@@ -1,0 +1,123 @@
+#pragma once
+// Checkpoints for tests: tensors read from golden files, and small random models written to a temporary directory.
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "atom/core/error.hpp"
+#include "atom/engine/safetensors.hpp"
+
+#include "temp_dir.hpp"
+
+namespace atom::test {
+
+inline const engine::NamedTensor& tensor(const engine::SafeTensors& file, std::string_view name) {
+  for (const auto& t : file.tensors())
+    if (t.name == name) return t;
+  throw Error(file.path() + ": no tensor " + std::string(name));
+}
+template <class File, class T> std::vector<T> values(const engine::SafeTensors& file, std::string_view name) {
+  const auto& t = tensor(file, name);
+  std::vector<T> v(t.bytes / sizeof(File));
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    File x;
+    std::memcpy(&x, t.data + i * sizeof(File), sizeof x);
+    v[i] = static_cast<T>(x);
+  }
+  return v;
+}
+inline std::vector<int> ids(const engine::SafeTensors& file, std::string_view name) {
+  return values<std::int64_t, int>(file, name);
+}
+inline std::vector<float> floats(const engine::SafeTensors& file, std::string_view name) {
+  return values<float, float>(file, name);
+}
+
+/// A random decoder checkpoint. Change its members or its tensors before write() to break it.
+struct RandomCheckpoint {
+  std::string architecture = "Qwen3ForCausalLM";
+  int d_model = 64, d_ff = 96, vocab = 101, layers = 2, heads = 4, kv_heads = 2, head_dim = 64;
+  bool tied = true;
+  DType dtype = DType::bf16;
+
+  struct Tensor {
+    std::string name;
+    std::vector<std::int64_t> shape;
+    DType dtype;
+    std::vector<std::byte> data;
+  };
+  std::vector<Tensor> tensors{};
+
+  /// Fills `tensors` with noise of about the size trained weights have.
+  RandomCheckpoint& fill(unsigned seed = 1) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, float scale, float shift = 0) {
+      std::size_t n = 1;
+      for (auto d : shape) n *= static_cast<std::size_t>(d);
+      Tensor t{name, std::move(shape), dtype, {}};
+      t.data.resize(n * static_cast<std::size_t>(size_of(dtype)));
+      for (std::size_t i = 0; i < n; ++i) store(t, i, normal(generator) * scale + shift);
+      tensors.push_back(std::move(t));
+    };
+    const bool qwen3 = architecture.starts_with("Qwen3"), qwen2 = architecture.starts_with("Qwen2");
+    const int q = heads * head_dim, kv = kv_heads * head_dim;
+    add("model.embed_tokens.weight", {vocab, d_model}, 1);
+    for (int l = 0; l < layers; ++l) {
+      const std::string p = "model.layers." + std::to_string(l) + ".";
+      add(p + "input_layernorm.weight", {d_model}, 0.1f, 1);
+      add(p + "post_attention_layernorm.weight", {d_model}, 0.1f, 1);
+      for (auto [name, rows] : {std::pair{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}) {
+        add(p + "self_attn." + name + ".weight", {rows, d_model}, 0.12f);
+        if (qwen2) add(p + "self_attn." + name + ".bias", {rows}, 0.3f);
+      }
+      add(p + "self_attn.o_proj.weight", {d_model, q}, 0.08f);
+      if (qwen3) add(p + "self_attn.q_norm.weight", {head_dim}, 0.2f, 1), add(p + "self_attn.k_norm.weight", {head_dim}, 0.2f, 1);
+      add(p + "mlp.gate_proj.weight", {d_ff, d_model}, 0.12f);
+      add(p + "mlp.up_proj.weight", {d_ff, d_model}, 0.12f);
+      add(p + "mlp.down_proj.weight", {d_model, d_ff}, 0.12f);
+    }
+    add("model.norm.weight", {d_model}, 0.1f, 1);
+    if (!tied) add("lm_head.weight", {vocab, d_model}, 0.12f);
+    return *this;
+  }
+  Tensor& at(std::string_view name) {
+    for (auto& t : tensors)
+      if (t.name == name) return t;
+    throw Error("no such tensor in the test's checkpoint");
+  }
+  void write(const std::string& directory) const {
+    const char* spelled = dtype == DType::f32 ? "float32" : dtype == DType::f16 ? "float16" : "bfloat16";
+    std::ofstream(directory + "/config.json")
+        << "{\"architectures\": [\"" << architecture << "\"], \"hidden_size\": " << d_model << ", \"intermediate_size\": " << d_ff
+        << ", \"num_hidden_layers\": " << layers << ", \"num_attention_heads\": " << heads
+        << ", \"num_key_value_heads\": " << kv_heads << ", \"head_dim\": " << head_dim << ", \"vocab_size\": " << vocab
+        << ", \"max_position_embeddings\": 256"
+        << ", \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", \"torch_dtype\": \"" << spelled
+        << "\", \"tie_word_embeddings\": " << (tied ? "true" : "false") << "}";
+    std::vector<engine::NamedTensor> named;
+    for (const auto& t : tensors) {
+      engine::NamedTensor n;
+      n.name = t.name;
+      n.dtype = t.dtype;
+      n.rank = static_cast<int>(t.shape.size());
+      std::copy(t.shape.begin(), t.shape.end(), n.dims.begin());
+      n.data = t.data.data();
+      n.bytes = t.data.size();
+      named.push_back(std::move(n));
+    }
+    engine::write_safetensors(directory + "/model.safetensors", named);
+  }
+
+ private:
+  static void store(Tensor& t, std::size_t i, float v) {
+    const auto put = [&](auto x) { std::memcpy(t.data.data() + i * sizeof x, &x, sizeof x); };
+    if (t.dtype == DType::f32) return put(v);
+    if (t.dtype == DType::f16) return put(fp16(v));
+    put(bf16(v));
+  }
+};
+
+}  // namespace atom::test

@@ -1,0 +1,186 @@
+// Whole models against logits that an independent implementation computed in float32 on the same bf16 weights.
+#include <cmath>
+#include <gtest/gtest.h>
+#include <string>
+
+#include "atom/engine/session.hpp"
+
+#include "checkpoints.hpp"
+
+namespace atom::engine {
+namespace {
+
+struct Case {
+  const char* model;
+  const char* backend;
+  DType act;
+  int tp;
+};
+
+struct Difference {
+  double worst = 0, relative = 0;  // max |difference|, relative L2
+};
+Difference difference(const std::vector<float>& got, const std::vector<float>& want) {
+  Difference d;
+  double num = 0, den = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const double e = double{got[i]} - double{want[i]};
+    d.worst = std::isfinite(e) ? std::fmax(d.worst, std::fabs(e)) : INFINITY;
+    num += e * e;
+    den += double{want[i]} * double{want[i]};
+  }
+  d.relative = std::sqrt(num / den);
+  return d;
+}
+
+ExecutorOptions options(const std::string& dir, const char* backend, DType act, int tp, int max_rows = 64) {
+  ExecutorOptions o;
+  o.model_dir = dir;
+  o.backend = backend;
+  o.act = act;
+  o.tensor_parallel_size = tp;
+  o.threads = 2;
+  o.max_rows = max_rows;
+  o.max_logits = 64;
+  o.context_tokens = 256;
+  return o;
+}
+
+std::vector<float> all_logits(const ExecutorOptions& o, const std::vector<int>& ids) {
+  Executor executor(o);
+  Session session(executor);
+  std::vector<float> all;
+  const auto vocab = static_cast<std::size_t>(executor.config().spec.vocab);
+  session.feed_all(ids, [&](std::size_t, const float* rows, std::size_t n) { all.insert(all.end(), rows, rows + n * vocab); });
+  return all;
+}
+
+std::string dir_of(const char* model) { return std::string(ATOM_TEST_DATA) + "/hf/" + model; }
+
+class Golden : public testing::TestWithParam<Case> {};
+
+TEST_P(Golden, LogitsMatch) {
+  const auto [model, backend, act, tp] = GetParam();
+  const SafeTensors golden(dir_of(model) + "/golden.safetensors");
+  const auto d = difference(all_logits(options(dir_of(model), backend, act, tp), test::ids(golden, "input_ids")),
+                            test::floats(golden, "logits"));
+  if (act == DType::f32)
+    EXPECT_LE(d.worst, 2e-3);
+  else
+    EXPECT_LE(d.relative, 2e-2);
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const char* model : {"llama", "llama2_mha", "qwen2", "qwen3"})
+    for (const char* backend : {"ref", "cpu"})
+      for (DType act : {DType::f32, DType::bf16})
+        for (int tp : {1, 2, 4})
+          if (tp < 4 || std::string_view(model) == "llama") all.push_back({model, backend, act, tp});  // the others have two heads
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Hf, Golden, testing::ValuesIn(cases()), [](const auto& test) {
+  const Case& c = test.param;
+  return std::string(c.model) + "_" + c.backend + (c.act == DType::f32 ? "_f32" : "_bf16") + "_tp" + std::to_string(c.tp);
+});
+
+class GoldenGreedy : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenGreedy, ContinuationMatches) {
+  const std::string dir = dir_of(GetParam());
+  const SafeTensors golden(dir + "/golden.safetensors");
+  Executor executor(options(dir, "cpu", DType::f32, 1));
+  Session session(executor);
+  const float* logits = session.feed(test::ids(golden, "input_ids"));
+  for (int want : test::ids(golden, "greedy_ids")) {
+    const int got = session.sample(logits, {.temperature = 0});
+    ASSERT_EQ(got, want);
+    logits = session.decode(got);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Hf, GoldenGreedy, testing::Values("llama", "llama2_mha", "qwen2", "qwen3"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(Prefill, ChunksDoNotMatter) {
+  const SafeTensors golden(dir_of("llama") + "/golden.safetensors");
+  const auto ids = test::ids(golden, "input_ids");
+  const auto whole = all_logits(options(dir_of("llama"), "cpu", DType::f32, 1), ids);
+  for (int rows : {1, 7, 16})
+    EXPECT_LE(difference(all_logits(options(dir_of("llama"), "cpu", DType::f32, 1, rows), ids), whole).worst, 1e-4);
+}
+
+// KV heads cut, then replicated (tp 4 on two heads); a vocabulary that does not divide; biases added once.
+TEST(TensorParallel, RanksGiveOneRanksLogits) {
+  for (const char* architecture : {"Qwen3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM"})
+    for (const char* backend : {"ref", "cpu"}) {
+      test::TempDir dir;
+      test::RandomCheckpoint{.architecture = architecture}.fill().write(dir.path());
+      std::vector<int> ids;
+      for (int i = 0; i < 40; ++i) ids.push_back(i * 37 % 101);
+      const auto one = all_logits(options(dir.path(), backend, DType::f32, 1), ids);
+      for (int tp : {2, 4})
+        EXPECT_LE(difference(all_logits(options(dir.path(), backend, DType::f32, tp), ids), one).worst, 2e-4)
+            << architecture << " on " << backend << ", tp " << tp;
+    }
+}
+
+// Weights of every stored type reach the kernels unharmed: the same bf16 values, stored wider, give the same logits.
+TEST(WeightTypes, WiderStorageChangesNothing) {
+  std::vector<int> ids;
+  for (int i = 0; i < 24; ++i) ids.push_back(i * 29 % 101);
+  std::vector<float> first;
+  for (DType type : {DType::bf16, DType::f32}) {
+    test::TempDir dir;
+    test::RandomCheckpoint c{.tied = false, .dtype = DType::bf16};
+    c.fill();
+    if (type == DType::f32) {
+      for (auto& t : c.tensors) {
+        std::vector<std::byte> wide(t.data.size() * 2);
+        for (std::size_t i = 0; i < t.data.size() / 2; ++i) {
+          bf16 v;
+          std::memcpy(&v, t.data.data() + 2 * i, 2);
+          const float f = v;
+          std::memcpy(wide.data() + 4 * i, &f, 4);
+        }
+        t.data = std::move(wide);
+        t.dtype = DType::f32;
+      }
+      c.dtype = DType::f32;
+    }
+    c.write(dir.path());
+    for (const char* backend : {"ref", "cpu"}) {
+      const auto got = all_logits(options(dir.path(), backend, DType::f32, 1), ids);
+      if (first.empty()) first = got;
+      EXPECT_LE(difference(got, first).worst, 2e-4) << backend;
+    }
+  }
+}
+
+TEST(WeightTypes, Fp16RunsOnBothBackends) {
+  test::TempDir dir;
+  test::RandomCheckpoint{.architecture = "LlamaForCausalLM", .dtype = DType::f16}.fill().write(dir.path());
+  const std::vector<int> ids{5, 17, 99, 3, 3, 42};
+  const auto ref = all_logits(options(dir.path(), "ref", DType::f32, 1), ids);
+  EXPECT_LE(difference(all_logits(options(dir.path(), "cpu", DType::f32, 1), ids), ref).worst, 2e-4);
+  EXPECT_LE(difference(all_logits(options(dir.path(), "cpu", DType::bf16, 1), ids), ref).relative, 3e-2);
+}
+
+// int8 weights and activations: the Cpu kernels follow the reference, and stay near the unquantised golden.
+TEST(Int8, FollowsReferenceAndGolden) {
+  for (const char* model : {"llama", "qwen3"}) {
+    const SafeTensors golden(dir_of(model) + "/golden.safetensors");
+    const auto ids = test::ids(golden, "input_ids");
+    auto ref_options = options(dir_of(model), "ref", DType::f32, 1), cpu_options = options(dir_of(model), "cpu", DType::f32, 1);
+    ref_options.quant = cpu_options.quant = "int8";
+    const auto ref = all_logits(ref_options, ids), cpu = all_logits(cpu_options, ids);
+    EXPECT_LE(difference(cpu, ref).relative, 1e-2) << model;
+    EXPECT_LE(difference(cpu, test::floats(golden, "logits")).relative, 5e-2) << model;
+    cpu_options.act = DType::bf16;
+    EXPECT_LE(difference(all_logits(cpu_options, ids), test::floats(golden, "logits")).relative, 5e-2) << model;
+    cpu_options.tensor_parallel_size = 2;
+    EXPECT_LE(difference(all_logits(cpu_options, ids), test::floats(golden, "logits")).relative, 5e-2) << model;
+  }
+}
+
+}  // namespace
+}  // namespace atom::engine

@@ -1,0 +1,60 @@
+// A decode step allocates nothing: operator new is counted over many steps, sampling included, on every thread.
+#include <atomic>
+#include <cstdlib>
+#include <gtest/gtest.h>
+#include <new>
+
+#include "atom/engine/session.hpp"
+
+#include "checkpoints.hpp"
+
+namespace {
+std::atomic<long> news{0};
+void* counted(std::size_t n) {
+  news.fetch_add(1, std::memory_order_relaxed);
+  if (void* p = std::malloc(n ? n : 1)) return p;
+  throw std::bad_alloc();
+}
+}  // namespace
+void* operator new(std::size_t n) { return counted(n); }
+void* operator new[](std::size_t n) { return counted(n); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+
+namespace atom::engine {
+namespace {
+
+TEST(DecodeStep, AllocatesNothing) {
+  test::TempDir dir;
+  test::RandomCheckpoint{.layers = 3}.fill().write(dir.path());
+  for (const char* backend : {"cpu", "ref"})
+    for (const char* quant : {"none", "int8"})
+      for (int tp : {1, 2}) {
+        ExecutorOptions o;
+        o.model_dir = dir.path();
+        o.backend = backend;
+        o.quant = quant;
+        o.tensor_parallel_size = tp;
+        o.threads = 2;
+        Executor executor(o);
+        Session session(executor);
+        const int prompt[] = {1, 2, 3, 4, 5};
+        const float* logits = session.feed(prompt);
+        ASSERT_GT(news.load(), 0);  // the counter counts
+        const long before = news.load();
+        for (int i = 0; i < 100; ++i) {
+          kernels::SampleParams p;
+          p.temperature = i % 2 ? 0.8f : 0;
+          p.top_k = 20;
+          p.top_p = 0.9f;
+          p.counter = static_cast<std::uint64_t>(i);
+          logits = session.decode(session.sample(logits, p));
+        }
+        EXPECT_EQ(news.load() - before, 0) << backend << " " << quant << " tp " << tp;
+      }
+}
+
+}  // namespace
+}  // namespace atom::engine

@@ -1,0 +1,233 @@
+// paged_attention, kv_write and rope on Cpu against Ref.
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <numeric>
+
+#include "atom/ops/attention_cpu.hpp"
+#include "atom/ops/attention_ref.hpp"
+
+#include "conformance.hpp"
+#include "cpu_setting.hpp"
+
+namespace atom {
+namespace {
+
+using namespace test;
+
+/// A batch over a cache whose pages lie in random order; whatever no sequence owns is NaN.
+template <class T, class Kv, int D> struct Batch {
+  using op = kernels::paged_attention<T, Kv, D>;
+  using layout = kernels::KvLayout<Kv, D>;
+  struct Sequence {
+    int rows, context;
+  };
+  std::vector<T> q, o;
+  std::vector<Kv> k, v;
+  std::vector<int> table, first_row{0}, context;
+  typename op::args args{};
+  float spread;  // of queries and keys
+
+  Batch(int heads, int kv_heads, const std::vector<Sequence>& seqs, float spread_ = 1) : spread(spread_) {
+    int pages = 3, longest = 1;
+    for (const auto& s : seqs) {
+      first_row.push_back(first_row.back() + s.rows);
+      context.push_back(s.context);
+      pages += (s.context + layout::page - 1) / layout::page;
+      longest = std::max(longest, (s.context + layout::page - 1) / layout::page);
+    }
+    const int rows = first_row.back(), padding = 8;
+    const int ldq = (heads + 2 * kv_heads) * D + padding;
+    q = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ldq), 1, spread);
+    o.assign(static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads * D), T(NAN));
+    k.assign(layout::elements(static_cast<std::size_t>(pages), kv_heads), Kv(NAN));
+    v = k;
+    std::vector<int> free(static_cast<std::size_t>(pages));
+    std::iota(free.begin(), free.end(), 0);
+    std::mt19937 generator(2);
+    std::shuffle(free.begin(), free.end(), generator);
+    table.assign(seqs.size() * static_cast<std::size_t>(longest), -1);
+    std::normal_distribution<float> normal;
+    for (std::size_t s = 0; s < seqs.size(); ++s)
+      for (int t = 0; t < seqs[s].context; ++t) {
+        int& entry = table[s * static_cast<std::size_t>(longest) + static_cast<std::size_t>(t / layout::page)];
+        if (entry < 0) entry = free.back(), free.pop_back();
+        for (int h = 0; h < kv_heads; ++h)
+          for (std::size_t i = 0; i < D; ++i) {
+            const std::size_t at = layout::at(entry, h, t % layout::page, kv_heads) + i;
+            k[at] = Kv(normal(generator) * spread);
+            v[at] = Kv(normal(generator));
+          }
+      }
+    args = {q.data(), o.data(), k.data(), v.data(), table.data(), first_row.data(), context.data(), rows,
+            static_cast<int>(seqs.size()), heads, kv_heads, ldq, longest, 1 / std::sqrt(static_cast<float>(D))};
+  }
+
+  std::vector<T> on_ref() {
+    std::fill(o.begin(), o.end(), T(NAN));
+    run_on<op, Ref>({}, args);
+    return o;
+  }
+  std::vector<T> on_cpu(int threads) {
+    std::fill(o.begin(), o.end(), T(NAN));
+    run_on<op, Cpu>(pool(threads, attention_scratch_bytes(args.heads, args.kv_heads, D)), args);
+    return o;
+  }
+  void check() {
+    // bf16 probabilities: each is off by 2^-9 of itself at most, so a weighted mean of N(0, 1) by little more. In float, what a
+    // score of size spread^2 loses in its sum is what its probability is off by.
+    const float absolute = std::same_as<T, bf16> ? 0.01f : 2e-5f + 2e-6f * spread * spread;
+    const std::vector<T> want = on_ref();
+    at_every_level([&] {
+      const std::vector<T> got = on_cpu(2);
+      EXPECT_TRUE(close(got, want, absolute, 2 * ulp<T>));
+      EXPECT_TRUE(identical(on_cpu(1), got));
+      EXPECT_TRUE(identical(on_cpu(3), got));
+    });
+  }
+};
+
+template <class Key> struct PagedAttention : testing::Test {};
+template <class T_, class Kv_, int D_> struct Key {
+  using T = T_;
+  using Kv = Kv_;
+  static constexpr int D = D_;
+};
+using Keys = testing::Types<Key<float, float, 64>, Key<float, float, 128>, Key<bf16, bf16, 64>, Key<bf16, bf16, 128>, Key<float, bf16, 64>,
+                            Key<float, bf16, 128>, Key<bf16, bf16, 16>, Key<bf16, bf16, 96>, Key<float, float, 256>>;
+TYPED_TEST_SUITE(PagedAttention, Keys);
+template <class K> using BatchOf = Batch<typename K::T, typename K::Kv, K::D>;
+
+TYPED_TEST(PagedAttention, PrefillOfRaggedLengths) {
+  BatchOf<TypeParam>(4, 2, {{1, 1}, {2, 2}, {15, 15}, {16, 16}, {17, 17}, {33, 33}, {140, 140}}).check();
+}
+TYPED_TEST(PagedAttention, ChunkedPrefillBehindACachedPrefix) {
+  BatchOf<TypeParam>(4, 2, {{3, 20}, {40, 130}, {2, 257}, {31, 32}, {129, 400}}).check();
+}
+TYPED_TEST(PagedAttention, DecodeOfManyContexts) {
+  BatchOf<TypeParam>(4, 2, {{1, 1}, {1, 7}, {1, 16}, {1, 17}, {1, 127}, {1, 128}, {1, 129}, {1, 511}, {1, 513}, {1, 1200}}).check();
+}
+TYPED_TEST(PagedAttention, MixedBatchWithIdleSequences) {
+  BatchOf<TypeParam>(2, 1, {{0, 0}, {1, 600}, {0, 30}, {20, 50}, {1, 3}, {0, 0}}).check();
+}
+TYPED_TEST(PagedAttention, NothingToDo) {
+  BatchOf<TypeParam>(2, 1, {}).check();
+  BatchOf<TypeParam>(2, 1, {{0, 5}}).check();
+}
+TYPED_TEST(PagedAttention, EveryGroup) {
+  for (int group : {1, 2, 4, 5, 7, 8, 16}) {
+    SCOPED_TRACE(group);
+    BatchOf<TypeParam>(group * 2, 2, {{1, 40}, {1, 700}, {19, 37}, {5, 5}}).check();
+  }
+}
+TYPED_TEST(PagedAttention, ScoresFarApart) { BatchOf<TypeParam>(4, 2, {{1, 700}, {70, 200}}, 12).check(); }
+
+TEST(PagedAttention_, ManySequencesAtOnce) {  // more than one wave
+  std::vector<Batch<bf16, bf16, 64>::Sequence> seqs;
+  for (int i = 0; i < 300; ++i) seqs.push_back({i % 7 == 3 ? 2 : 1, i % 11 == 0 ? 1100 : 2 + i});
+  Batch<bf16, bf16, 64>(2, 1, seqs).check();
+}
+
+TEST(PagedAttention_, ASequenceDoesNotDependOnItsBatch) {
+  using B = Batch<bf16, bf16, 128>;
+  B all(4, 2, {{1, 900}, {60, 90}, {1, 33}});
+  at_every_level([&] {
+    const std::vector<bf16> together = all.on_cpu(2);
+    for (int s = 0; s < 3; ++s) {
+      B one = all;
+      const auto width = static_cast<std::size_t>(one.args.heads * 128);
+      const int first = all.first_row[static_cast<std::size_t>(s)], rows = all.first_row[static_cast<std::size_t>(s) + 1] - first;
+      const int bounds[] = {0, rows};
+      one.args.q = all.q.data() + first * all.args.ldq;
+      one.args.o = one.o.data();
+      one.args.block_table = all.table.data() + s * all.args.table_stride;
+      one.args.first_row = bounds;
+      one.args.context = all.context.data() + s;
+      one.args.rows = rows;
+      one.args.seqs = 1;
+      run_on<B::op, Cpu>(pool(2, attention_scratch_bytes(4, 2, 128)), one.args);
+      EXPECT_EQ(0, std::memcmp(one.o.data(), together.data() + static_cast<std::size_t>(first) * width,
+                               static_cast<std::size_t>(rows) * width * sizeof(bf16)))
+          << s;
+    }
+  });
+}
+
+template <class T, class Kv, int D> void check_kv_write(int rows, int kv_heads) {
+  using op = kernels::kv_write<T, Kv, D>;
+  using layout = kernels::KvLayout<Kv, D>;
+  const int ld = (2 + 2 * kv_heads) * D, pages = rows / layout::page + 2;
+  const auto qkv = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ld), 3);
+  std::vector<int> slots(static_cast<std::size_t>(pages * layout::page));
+  std::iota(slots.begin(), slots.end(), 0);
+  std::shuffle(slots.begin(), slots.end(), std::mt19937(4));
+  std::vector<Kv> k(layout::elements(static_cast<std::size_t>(pages), kv_heads), Kv(0.5f)), v = k;
+  typename op::args args{qkv.data() + 2 * D, qkv.data() + (2 + kv_heads) * D, k.data(), v.data(), slots.data(), rows, kv_heads, ld};
+  run_on<op, Ref>({}, args);
+  at_every_level([&] {
+    std::vector<Kv> cpu_k(k.size(), Kv(0.5f)), cpu_v = cpu_k;
+    auto cpu_args = args;
+    cpu_args.k_pages = cpu_k.data();
+    cpu_args.v_pages = cpu_v.data();
+    run_on<op, Cpu>(pool(2), cpu_args);
+    EXPECT_TRUE(identical(cpu_k, k));
+    EXPECT_TRUE(identical(cpu_v, v));
+  });
+}
+
+TEST(KvWrite, EqualsReference) {
+  for (int rows : {0, 1, 37, 200}) {
+    check_kv_write<float, float, 64>(rows, 2);
+    check_kv_write<bf16, bf16, 128>(rows, 2);
+    check_kv_write<float, bf16, 64>(rows, 3);
+  }
+}
+
+template <class T, int D, bool Norm> void check_rope(int rows, int heads, int kv_heads, int rotary_dim) {
+  using op = kernels::rope<T, D, kernels::RopeFlags{.qk_norm = Norm}>;
+  constexpr int positions = 50;
+  const int ld = (heads + 2 * kv_heads) * D + 16;
+  const auto qkv = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ld), 5, 3);
+  const auto q_norm = noise<float>(D, 6), k_norm = noise<float>(D, 7), angles = noise<float>(positions * D, 8);
+  std::vector<float> table(static_cast<std::size_t>(positions * rotary_dim));
+  for (int p = 0; p < positions; ++p)
+    for (int i = 0; i < rotary_dim / 2; ++i) {
+      const float angle = angles[static_cast<std::size_t>(p * D + i)] * 10;
+      table[static_cast<std::size_t>(p * rotary_dim + i)] = std::cos(angle);
+      table[static_cast<std::size_t>(p * rotary_dim + rotary_dim / 2 + i)] = std::sin(angle);
+    }
+  std::vector<int> at(static_cast<std::size_t>(rows));
+  for (std::size_t r = 0; r < at.size(); ++r) at[r] = static_cast<int>(r * 7 % positions);
+  const auto on = [&](auto backend, auto stream) {
+    std::vector<T> x = qkv;
+    run_on<op, decltype(backend)>(stream, {x.data(), at.data(), table.data(), Norm ? q_norm.data() : nullptr,
+                                           Norm ? k_norm.data() : nullptr, rows, heads, kv_heads, ld, rotary_dim, 1e-6f});
+    return x;
+  };
+  const auto want = on(Ref{}, Ref::stream{});
+  at_every_level([&] {
+    const auto got = on(Cpu{}, pool(2));
+    // A rounding of the norm that falls the other way moves a value by one unit in the last place of its inputs.
+    EXPECT_TRUE(close(got, want, Norm ? 16 * ulp<T> : 16 * 0x1p-24f, 2 * ulp<T>));
+    EXPECT_TRUE(identical(on(Cpu{}, pool(1)), got));
+    EXPECT_TRUE(identical(on(Cpu{}, pool(3)), got));
+  });
+}
+
+TEST(Rope, EqualsReference) {
+  for (int rows : {0, 1, 5, 70}) {
+    check_rope<float, 64, false>(rows, 4, 2, 64);
+    check_rope<bf16, 64, true>(rows, 4, 2, 64);
+    check_rope<float, 128, true>(rows, 3, 1, 128);
+    check_rope<bf16, 128, false>(rows, 14, 2, 128);
+    check_rope<bf16, 128, true>(rows, 4, 2, 128);
+    check_rope<float, 256, false>(rows, 2, 1, 256);
+  }
+}
+TEST(Rope, PartOfAHead) {
+  check_rope<float, 64, false>(9, 4, 2, 24);
+  check_rope<bf16, 128, false>(9, 4, 2, 50);
+  check_rope<bf16, 96, true>(9, 4, 2, 32);
+}
+
+}  // namespace
+}  // namespace atom
