@@ -29,23 +29,25 @@ template <class Work> double best_rate(ThreadPool& pool, int windows, double amo
   return best;
 }
 
-// XOR of everything, so that no load can be left out. The address of each of four streams advances 256 bytes a turn.
+// XOR of everything, so that no load can be left out. Eight streams, 128 bytes of each in turn: more lines in flight than one
+// stream gets, which is what decides.
 __attribute__((target("avx2"), noinline)) std::uint64_t read_all(const char* p, std::size_t bytes) {
-  const std::size_t stream = bytes / 4 / 256 * 256;
+  constexpr std::size_t streams = 8, piece = 128, ahead = 1024;
+  const std::size_t stream = bytes / streams / piece * piece;
   __m256i sum[4] = {};
-  for (std::size_t at = 0; at < stream; at += 256)
-    for (std::size_t s = 0; s < 4; ++s)
-      for (std::size_t line = 0; line < 256; line += 64) {
+  for (std::size_t at = 0; at < stream; at += piece)
+    for (std::size_t s = 0; s < streams; ++s)
+      for (std::size_t line = 0; line < piece; line += 64) {
         const char* q = p + s * stream + at + line;
-        _mm_prefetch(q + 1024, _MM_HINT_T0);
-        sum[s] = _mm256_xor_si256(sum[s], _mm256_load_si256(reinterpret_cast<const __m256i*>(q)));
-        sum[s] = _mm256_xor_si256(sum[s], _mm256_load_si256(reinterpret_cast<const __m256i*>(q + 32)));
+        _mm_prefetch(q + ahead, _MM_HINT_T0);
+        sum[line / 32] = _mm256_xor_si256(sum[line / 32], _mm256_load_si256(reinterpret_cast<const __m256i*>(q)));
+        sum[line / 32 + 1] = _mm256_xor_si256(sum[line / 32 + 1], _mm256_load_si256(reinterpret_cast<const __m256i*>(q + 32)));
       }
   const __m256i all = _mm256_xor_si256(_mm256_xor_si256(sum[0], sum[1]), _mm256_xor_si256(sum[2], sum[3]));
   return static_cast<std::uint64_t>(_mm256_extract_epi64(all, 0));
 }
 
-// 16 independent chains; operands in registers 0 and 1.
+// 14 independent chains; operands in registers of their own.
 void fma256(std::uint64_t n) {
   asm volatile(
       "vxorps %%xmm0, %%xmm0, %%xmm0\n vxorps %%xmm1, %%xmm1, %%xmm1\n"

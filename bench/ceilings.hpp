@@ -10,7 +10,7 @@ namespace atom::bench {
 
 enum class Unit { fma256, fma512, bf16_dot, int8_dot, amx_bf16, amx_int8 };
 
-/// GB/s of reading `memory` from DRAM: four streams per thread with software prefetch. `bytes` should exceed the caches.
+/// GB/s of reading `memory` from DRAM: eight streams per thread with software prefetch. `bytes` should exceed the caches.
 double read_bandwidth(ThreadPool& pool, const void* memory, std::size_t bytes);
 
 /// GFLOP/s (or GOP/s) of one unit with operands in registers. The machine must have it.

@@ -8,6 +8,7 @@
 #include <exception>
 
 #include "atom/engine/session.hpp"
+#include "atom/engine/universal.hpp"
 #include "atom/model/qwen3.hpp"
 #include "atom/ops/ref.hpp"
 
@@ -94,8 +95,7 @@ std::vector<float> logits_of(const char* model_dir, const char* quant, const Reg
   options.backend = "ref";
   options.act = atom::DType::f32;
   options.context_tokens = 64;
-  options.builds = &builds;
-  Executor executor(options);
+  Executor executor(options, builds);
   const auto memory = executor.memory();
   std::printf("%-5s %8zu bytes of weights (%s)\n", quant, memory.weights + memory.weights_in_file, executor.build().name.c_str());
   const float* logits = Session(executor).feed(tokens);

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "atom/engine/session.hpp"
+#include "atom/engine/universal.hpp"
 
 int main(int argc, char** argv) try {
   if (argc < 3) {
@@ -13,7 +14,8 @@ int main(int argc, char** argv) try {
   atom::engine::ExecutorOptions options;
   options.model_dir = argv[1];
   options.context_tokens = 64;
-  atom::engine::Executor executor(options);  // everything that can fail fails here, with a message
+  // Everything that can fail fails here, with a message.
+  atom::engine::Executor executor(options, atom::engine::universal_builds());
 
   atom::engine::Session session(executor);
   std::vector<int> prompt;

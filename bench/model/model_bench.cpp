@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "atom/core/error.hpp"
+#include "atom/engine/safetensors.hpp"
 #include "atom/engine/session.hpp"
 #include "atom/model/qwen3.hpp"
 
@@ -106,7 +107,7 @@ struct Subject {
   double weight_bytes;  // read per decode step
   std::vector<double> prefill{}, decode{}, depth{};
 
-  Subject(const char* name, const ExecutorOptions& o) : label(name), executor(o) {
+  Subject(const char* name, const ExecutorOptions& o, const Registry& builds) : label(name), executor(o, builds) {
     Batch b;
     b.rows = b.seqs = b.logits = 1;
     weight_bytes = 0;
@@ -170,13 +171,12 @@ int main(int argc, char** argv) try {
   o.model_dir = dir;
   o.threads = threads;
   o.context_tokens = 2048;
-  o.builds = &builds;
-  Subject ours("bf16", o);
+  Subject ours("bf16", o, builds);
   o.backend = "eigen";
-  Subject eigen("bf16, Eigen GEMM", o);
+  Subject eigen("bf16, Eigen GEMM", o, builds);
   o.backend = "cpu";
   o.quant = "int8";
-  Subject int8("int8", o);
+  Subject int8("int8", o, builds);
 
   ThreadPool pool(threads, 0);
   constexpr std::size_t bytes = std::size_t{2} << 30;
@@ -197,7 +197,7 @@ int main(int argc, char** argv) try {
     std::printf("{\"threads\": %d, \"read_gbs\": %.2f", threads, gbs);
   else
     std::printf("%d threads, DRAM read %.1f GB/s; medians of %d interleaved rounds\n%-18s %14s %14s %20s %14s\n", threads, gbs,
-                repetitions, "build", "prefill 512", "decode", "weights, %% of DRAM", "decode @1024");
+                repetitions, "build", "prefill 512", "decode", "weights, % of DRAM", "decode @1024");
   for (const Subject* s : {&ours, &int8}) {
     const double decode = median(s->decode), rate = decode * s->weight_bytes / 1e9;
     if (json)

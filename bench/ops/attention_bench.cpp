@@ -31,9 +31,13 @@ template <class T, class Kv, int D> void attention(benchmark::State& state, cons
   std::iota(table.begin(), table.end(), 0);
   for (int i = 0; i <= s.seqs; ++i) first_row.push_back(i * s.rows);
   const std::size_t each = layout::elements(table.size(), kv_heads), caches = Machine::memory_bytes / sizeof(Kv) / each;
-  typename op::args a{q.data(),         o.data(), nullptr, nullptr, table.data(), first_row.data(),
-                      context.data(),   rows,     s.seqs,  heads,   kv_heads,     ld,
-                      pages,            1 / std::sqrt(static_cast<float>(D))};
+  typename op::args a{q.data(),       o.data(),
+                      nullptr,        nullptr,
+                      table.data(),   first_row.data(),
+                      context.data(), rows,
+                      s.seqs,         heads,
+                      kv_heads,       ld,
+                      pages,          1 / std::sqrt(static_cast<float>(D))};
   std::size_t at = 0;
   for (auto _ : state) {
     a.k_pages = cache + at * each;
@@ -55,17 +59,27 @@ template <class T, bool Norm> void add_rope(int rows) {
     std::vector<float> table(static_cast<std::size_t>(rows * 128), 0.5f), norm(128, 1.0f);
     std::vector<int> positions(static_cast<std::size_t>(rows));
     std::iota(positions.begin(), positions.end(), 0);
-    const typename op::args a{filled<T>(), positions.data(), table.data(), norm.data(), norm.data(),
-                              rows,        heads,            kv_heads,     (heads + 2 * kv_heads) * 128, 128, 1e-6f};
+    const typename op::args a{filled<T>(),
+                              positions.data(),
+                              table.data(),
+                              norm.data(),
+                              norm.data(),
+                              rows,
+                              heads,
+                              kv_heads,
+                              (heads + 2 * kv_heads) * 128,
+                              128,
+                              1e-6f};
     for (auto _ : state) run_on<op, Cpu>(&m.pool, a);
     report(state, op::cost(a));
   });
 }
 
 const bool added = [] {
-  for (const Shape& s : {Shape{"prefill:128", 1, 128, 128}, Shape{"prefill:512", 1, 512, 512}, Shape{"prefill:512@1024", 1, 512, 1536},
-                         Shape{"prefill:128x8", 8, 128, 128}, Shape{"decode:1@1024", 1, 1, 1024}, Shape{"decode:1@8192", 1, 1, 8192},
-                         Shape{"decode:16@1024", 16, 1, 1024}, Shape{"decode:1@128", 1, 1, 128}})
+  for (const Shape& s :
+       {Shape{"prefill:128", 1, 128, 128}, Shape{"prefill:512", 1, 512, 512}, Shape{"prefill:512@1024", 1, 512, 1536},
+        Shape{"prefill:128x8", 8, 128, 128}, Shape{"decode:1@1024", 1, 1, 1024}, Shape{"decode:1@8192", 1, 1, 8192},
+        Shape{"decode:16@1024", 16, 1, 1024}, Shape{"decode:1@128", 1, 1, 128}})
     add_attention<bf16, bf16, 128>(s);
   for (const Shape& s : {Shape{"prefill:512", 1, 512, 512}, Shape{"decode:1@1024", 1, 1, 1024}}) {
     add_attention<float, float, 128>(s);

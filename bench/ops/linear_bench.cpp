@@ -1,7 +1,9 @@
 // linear on Cpu, and its rivals in the same minutes: Eigen (float) and oneDNN (bf16), where they were found.
 // Weights rotate through 512 MiB, so that every call reads them from DRAM, as a model's step does.
-// ATOM_BENCH_THREADS=n sets the threads of our pool (default: all); OMP_NUM_THREADS those of the rivals.
+// ATOM_BENCH_THREADS=n sets the threads of our pool (default: all), OMP_NUM_THREADS those of the rivals; OMP_WAIT_POLICY=passive
+// keeps the rivals' idle threads from disturbing the next measurement. ATOM_CPU_ISA forces a level.
 #include <benchmark/benchmark.h>
+#include <chrono>
 #include <cstdlib>
 #include <string>
 #include <thread>
@@ -67,31 +69,38 @@ class Rotation {
   std::size_t bytes_, at_ = 0;
 };
 
-void report(benchmark::State& state, const Cost& cost, double peak_gflops) {
-  const auto n = static_cast<double>(state.iterations());
-  using benchmark::Counter;
-  const double gbps = read_bandwidth(machine().pool, machine().weights, pool_bytes / 4);
-  state.counters["GB/s"] = Counter(cost.bytes * n * 1e-9, Counter::kIsRate);
-  state.counters["GFLOP/s"] = Counter(cost.flops * n * 1e-9, Counter::kIsRate);
-  state.counters["%peak_bw"] = Counter(100 * cost.bytes * n * 1e-9 / gbps, Counter::kIsRate);
-  if (peak_gflops > 0) state.counters["%peak_flops"] = Counter(100 * cost.flops * n * 1e-9 / peak_gflops, Counter::kIsRate);
+/// Runs `call` for every iteration and compares with what the machine could do, the bandwidth being measured right afterwards.
+template <class Call> void measure(benchmark::State& state, const Cost& cost, double peak_gflops, Call&& call) {
+  using clock = std::chrono::steady_clock;
+  const auto begin = clock::now();
+  for (auto _ : state) call();
+  const double seconds = std::chrono::duration<double>(clock::now() - begin).count() / static_cast<double>(state.iterations());
+  const double gbps = cost.bytes * 1e-9 / seconds, gflops = cost.flops * 1e-9 / seconds;
+  state.counters["GB/s"] = gbps;
+  state.counters["GFLOP/s"] = gflops;
+  state.counters["%peak_bw"] = 100 * gbps / read_bandwidth(machine().pool, machine().weights, pool_bytes / 2);
+  if (peak_gflops > 0) state.counters["%peak_flops"] = 100 * gflops / peak_gflops;
+}
+
+template <class Key> Cost cost_of(Shape s) {
+  typename Key::args a{};
+  a.rows = s.m, a.out = s.n, a.in = s.k;
+  return Key::cost(a);
 }
 
 template <class Key> void run_linear(benchmark::State& state, Shape s, double peak_gflops) {
   Machine& m = machine();
-  using Q = typename Key::args;
   static const std::vector<float> ones(1 << 18, 1.0f);
   Rotation weights(impl<Key, Cpu>::layout().bytes(s.n, s.k));
-  Q args{};
+  typename Key::args args{};
   args.x = reinterpret_cast<decltype(args.x)>(m.x);
   args.x_scale = args.w_scale = ones.data();
   args.y = reinterpret_cast<decltype(args.y)>(m.y);
   args.rows = s.m, args.out = s.n, args.in = args.ldx = s.k, args.ldy = s.n;
-  for (auto _ : state) {
+  measure(state, cost_of<Key>(s), peak_gflops, [&] {
     args.w = reinterpret_cast<decltype(args.w)>(weights.next());
     run_on<Key, Cpu>(&m.pool, args);
-  }
-  report(state, Key::cost(args), peak_gflops);
+  });
 }
 
 #ifdef ATOM_BENCH_EIGEN
@@ -101,15 +110,13 @@ void run_eigen(benchmark::State& state, Shape s) {
   Rotation weights(std::size_t{4} * static_cast<std::size_t>(s.n) * static_cast<std::size_t>(s.k));
   const Eigen::Map<const Rows> x(reinterpret_cast<const float*>(m.x), s.m, s.k);
   Eigen::Map<Rows> y(reinterpret_cast<float*>(m.y), s.m, s.n);
-  for (auto _ : state) {
+  measure(state, cost_of<kernels::linear<quant::NoAs<float>, float>>(s), m.fma, [&] {
     const Eigen::Map<const Rows> w(reinterpret_cast<const float*>(weights.next()), s.n, s.k);
     if (s.m == 1)
       y.row(0).transpose().noalias() = w * x.row(0).transpose();
     else
       y.noalias() = x * w.transpose();
-  }
-  using Key = kernels::linear<quant::NoAs<float>, float>;
-  report(state, Key::cost({.rows = s.m, .out = s.n, .in = s.k}), machine().fma);
+  });
 }
 #endif
 
@@ -126,13 +133,11 @@ void run_dnnl(benchmark::State& state, Shape s) {
   const dnnl::matmul matmul(desc);
   Rotation weights(desc.weights_desc().get_size());
   memory xm(x, engine, m.x), ym(y, engine, m.y), wm(desc.weights_desc(), engine, m.weights);
-  for (auto _ : state) {
+  measure(state, cost_of<kernels::linear<quant::No, bf16>>(s), m.amx_bf16, [&] {
     wm.set_data_handle(weights.next());
     matmul.execute(stream, {{DNNL_ARG_SRC, xm}, {DNNL_ARG_WEIGHTS, wm}, {DNNL_ARG_DST, ym}});
     stream.wait();
-  }
-  using Key = kernels::linear<quant::No, bf16>;
-  report(state, Key::cost({.rows = s.m, .out = s.n, .in = s.k}), machine().amx_bf16);
+  });
 }
 #endif
 

@@ -7,8 +7,10 @@
 namespace atom::builds {
 
 void add_llama_cpu(engine::Registry& r) {
-  add_family<Arch::llama, Llama, Cpu>(r);
-  add_family<Arch::qwen2, Qwen2, Cpu>(r);
+  static_assert(std::is_same_v<Qwen2<universal<Arch::qwen2, 64, Cpu, bf16, quant::No, quant::No>>,
+                               Llama<universal<Arch::qwen2, 64, Cpu, bf16, quant::No, quant::No>>>,
+                "one build serves both");
+  add_network<Llama, Cpu, Arch::llama, Arch::qwen2>(r);
 }
 
 }  // namespace atom::builds

@@ -5,6 +5,6 @@
 
 namespace atom::builds {
 
-void add_qwen3_cpu(engine::Registry& r) { add_family<Arch::qwen3, Qwen3, Cpu>(r); }
+void add_qwen3_cpu(engine::Registry& r) { add_network<Qwen3, Cpu, Arch::qwen3>(r); }
 
 }  // namespace atom::builds

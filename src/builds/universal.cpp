@@ -1,6 +1,6 @@
-#include "universal.hpp"
+#include "atom/engine/universal.hpp"
 
-#include "atom/engine/executor.hpp"
+#include "universal.hpp"
 
 namespace atom::engine {
 

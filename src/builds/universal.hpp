@@ -22,10 +22,15 @@ template <Arch A, int D, class B, class T, class Body, class Head> struct univer
   using quants = Quants<Body, Body, Head>;
 };
 
-template <Arch A, template <class> class Net, int D, class B, class T> void add_head_dim(engine::Registry& r) {
+template <Arch A, int D> inline constexpr ModelSpec admitted = universal_spec(A, D);
+
+// All schemes of one head_dim. `Also`: architectures that are the same network with other switches, which are holes here.
+template <template <class> class Net, int D, class B, class T, Arch A, Arch... Also> void add_head_dim(engine::Registry& r) {
   const auto add = [&]<class Body, class Head>(Body, Head) {
     const Name name{D == 64 ? "universal_d64_" : "universal_d128_", Body::name(), "_", type_name<T>};
-    r.add(engine::variant<universal<A, D, B, T, Body, Head>, Net>(std::string(std::string_view(name))));
+    auto v = engine::variant<universal<A, D, B, T, Body, Head>, Net>(std::string(std::string_view(name)));
+    r.add(v);
+    ((v.spec = &admitted<Also, D>, r.add(v)), ...);
   };
   add(quant::NoAs<bf16>{}, quant::NoAs<bf16>{});
   add(quant::NoAs<fp16>{}, quant::NoAs<fp16>{});
@@ -33,15 +38,15 @@ template <Arch A, template <class> class Net, int D, class B, class T> void add_
   add(quant::PerToken<int8>{}, quant::NoAs<bf16>{});
 }
 
-/// Every build of one family on one backend.
-template <Arch A, template <class> class Net, class B> void add_family(engine::Registry& r) {
-  add_head_dim<A, Net, 64, B, float>(r);
-  add_head_dim<A, Net, 64, B, bf16>(r);
-  add_head_dim<A, Net, 128, B, float>(r);
-  add_head_dim<A, Net, 128, B, bf16>(r);
+/// Every build of one network on one backend.
+template <template <class> class Net, class B, Arch... A> void add_network(engine::Registry& r) {
+  add_head_dim<Net, 64, B, float, A...>(r);
+  add_head_dim<Net, 64, B, bf16, A...>(r);
+  add_head_dim<Net, 128, B, float, A...>(r);
+  add_head_dim<Net, 128, B, bf16, A...>(r);
 }
 
-// One translation unit per family and backend keeps the build parallel.
+// One translation unit per network and backend keeps the build parallel.
 void add_llama_cpu(engine::Registry&);
 void add_llama_ref(engine::Registry&);
 void add_qwen3_cpu(engine::Registry&);

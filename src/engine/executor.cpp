@@ -72,14 +72,14 @@ struct Executor::State {
   int context_tokens = 0, max_rows = 0, max_logits = 0;
 };
 
-Executor::Executor(const ExecutorOptions& options) : state_(std::make_unique<State>(options)) {
+Executor::Executor(const ExecutorOptions& options, const Registry& builds) : state_(std::make_unique<State>(options)) {
   State& s = *state_;
   const model::ModelSpec& spec = s.config.spec;
   const int tp = options.tensor_parallel_size;
   check_ranks(spec, tp);
   const NamedTensor* table = s.checkpoint.find("model.embed_tokens.weight");
   const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
-  s.variant = &(options.builds ? *options.builds : universal_builds()).choose(wanted);
+  s.variant = &builds.choose(wanted);
   s.max_rows = options.max_rows;
   s.max_logits = options.max_logits;
   constexpr int page = kernels::page_tokens;

@@ -1,6 +1,7 @@
+#include "cpu/activation.hpp"
+
 #include "atom/ops/activation_cpu.hpp"
 
-#include "cpu/activation.hpp"
 #include "cpu/dispatch.hpp"
 
 namespace atom {

@@ -108,7 +108,7 @@ template <class Op, class T, class Kv, int D> class Wave {
     const AttentionTask<T, Kv> one = task_of(s, kv_head, 0, 1);
     const int token = part * c.length, tokens = std::min(c.length, context - token);
     if (c.tasks > 1) return f_.decode(one, token, tokens, partials(i, part, kv_head), memory);
-    float* result = memory + static_cast<std::ptrdiff_t>(group_) * (D + key_chunk);
+    float* result = memory + static_cast<std::ptrdiff_t>(group_) * (D + decode_block);
     f_.decode(one, token, tokens, result, memory);
     f_.merge(one, result, 0, 1);
   }
@@ -136,7 +136,8 @@ template <class Op, class T, class Kv, int D> class Wave {
 }  // namespace
 
 std::size_t attention_scratch_bytes(int heads, int kv_heads, int head_dim) {
-  const auto partials = std::size_t{wave_partials} * static_cast<std::size_t>(heads) * static_cast<std::size_t>(partial_floats(head_dim));
+  const auto partials =
+      std::size_t{wave_partials} * static_cast<std::size_t>(heads) * static_cast<std::size_t>(partial_floats(head_dim));
   return (thread_floats(heads / kv_heads, head_dim) + partials) * sizeof(float);
 }
 

@@ -1,6 +1,6 @@
-#include "atom/ops/embedding_cpu.hpp"
-
 #include <cstring>
+
+#include "atom/ops/embedding_cpu.hpp"
 
 #include "cpu/convert.hpp"
 #include "cpu/dispatch.hpp"

@@ -39,7 +39,7 @@ template <>
 constexpr Choices choices<int8, int8> = {always(avx2::int8_int8), always(avx512::int8_int8), always(avx512_bf16::int8_int8),
                                          Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 9}};
 
-constexpr std::ptrdiff_t shared_bytes = std::ptrdiff_t{1} << 20;  // packed activations of one pass: half of an L2
+constexpr std::ptrdiff_t shared_bytes = std::ptrdiff_t{5} << 18;  // packed activations of one pass: most of an L2
 constexpr int row_step = 96;                                      // passes end at multiples of it: whole groups for every kernel
 
 template <class W> constexpr int weight_blocks(int in) {
@@ -61,6 +61,13 @@ int rows_per_pass(int rows, std::ptrdiff_t row_bytes) {
 int panels_per_chunk(int panels, int threads) {
   const int even = panels / (8 * threads), least = std::min(4, (panels + threads - 1) / threads);
   return even < 8 ? std::max(even, least) : std::min(even, 32) / 8 * 8;
+}
+
+// Outputs that the next kernel will not find in L2 anyway; whole lines only.
+bool worth_streaming(const void* y, std::size_t size, int rows, int ldy) {
+  const std::size_t row = size * static_cast<std::size_t>(ldy);
+  return reinterpret_cast<std::uintptr_t>(y) % 64 == 0 && row % 64 == 0 &&
+         row * static_cast<std::size_t>(rows) > (std::size_t{1} << 20);
 }
 
 void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
@@ -131,7 +138,8 @@ void impl<kernels::linear<Q, T, Y>, Cpu>::run(ThreadPool* pool, const typename k
             .in = a.in,
             .w_blocks = blocks,
             .a_blocks = blocks * kernel.widening,
-            .bf16_y = std::same_as<Y, bf16>},
+            .bf16_y = std::same_as<Y, bf16>,
+            .stream_y = cpu::worth_streaming(a.y, sizeof(Y), a.rows, a.ldy)},
            sizeof(X), sizeof(Y));
 }
 

@@ -1,7 +1,8 @@
+#include "cpu/norm.hpp"
+
 #include "atom/ops/norm_cpu.hpp"
 
 #include "cpu/dispatch.hpp"
-#include "cpu/norm.hpp"
 
 namespace atom {
 

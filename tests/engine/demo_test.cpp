@@ -6,6 +6,7 @@
 
 #include "atom/engine/session.hpp"
 #include "atom/engine/tokenizer.hpp"
+#include "atom/engine/universal.hpp"
 
 #include "checkpoints.hpp"
 
@@ -28,7 +29,7 @@ TEST(Demo, GreedyTextMatches) {
   const SafeTensors golden(demo + "/golden.safetensors");
   const auto tokenizer = Tokenizer::from_dir(demo);
   const char* prompts[] = {"Once upon a time", "The king said to his three sons,", "Alice was beginning to get very tired"};
-  Executor executor(options(DType::f32));
+  Executor executor(options(DType::f32), universal_builds());
   for (int i = 0; i < 3; ++i) {
     const auto want = test::ids(golden, "greedy_" + std::to_string(i));
     auto got = tokenizer.encode(prompts[i]);
@@ -43,7 +44,7 @@ TEST(Demo, GreedyTextMatches) {
 }
 
 double mean_nll(DType act, const std::vector<int>& ids, const std::vector<float>* per_token, double* worst) {
-  Executor executor(options(act));
+  Executor executor(options(act), universal_builds());
   Session session(executor);
   const int vocab = executor.config().spec.vocab;
   double total = 0;

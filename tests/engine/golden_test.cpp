@@ -4,6 +4,7 @@
 #include <string>
 
 #include "atom/engine/session.hpp"
+#include "atom/engine/universal.hpp"
 
 #include "checkpoints.hpp"
 
@@ -47,7 +48,7 @@ ExecutorOptions options(const std::string& dir, const char* backend, DType act, 
 }
 
 std::vector<float> all_logits(const ExecutorOptions& o, const std::vector<int>& ids) {
-  Executor executor(o);
+  Executor executor(o, universal_builds());
   Session session(executor);
   std::vector<float> all;
   const auto vocab = static_cast<std::size_t>(executor.config().spec.vocab);
@@ -89,7 +90,7 @@ class GoldenGreedy : public testing::TestWithParam<const char*> {};
 TEST_P(GoldenGreedy, ContinuationMatches) {
   const std::string dir = dir_of(GetParam());
   const SafeTensors golden(dir + "/golden.safetensors");
-  Executor executor(options(dir, "cpu", DType::f32, 1));
+  Executor executor(options(dir, "cpu", DType::f32, 1), universal_builds());
   Session session(executor);
   const float* logits = session.feed(test::ids(golden, "input_ids"));
   for (int want : test::ids(golden, "greedy_ids")) {

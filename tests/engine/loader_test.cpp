@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "atom/engine/executor.hpp"
+#include "atom/engine/universal.hpp"
 
 #include "checkpoints.hpp"
 
@@ -18,7 +19,7 @@ std::string refusal(const test::RandomCheckpoint& c, void (*change)(ExecutorOpti
   o.max_rows = 4;
   if (change) change(o);
   try {
-    Executor executor(o);
+    Executor executor(o, universal_builds());
   } catch (const Error& e) {
     return e.what();
   }
@@ -98,9 +99,9 @@ TEST(Loader, PlansWithoutReadingWeights) {
   o.model_dir = dir.path();
   o.backend = "ref";
   o.dry = true;
-  const Executor dry(o);
+  const Executor dry(o, universal_builds());
   o.dry = false;
-  const Executor real(o);
+  const Executor real(o, universal_builds());
   EXPECT_EQ(dry.memory().weights, real.memory().weights);
   EXPECT_EQ(dry.memory().kv_cache, real.memory().kv_cache);
   EXPECT_GT(dry.memory().activations, 0u);

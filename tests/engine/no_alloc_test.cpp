@@ -5,6 +5,7 @@
 #include <new>
 
 #include "atom/engine/session.hpp"
+#include "atom/engine/universal.hpp"
 
 #include "checkpoints.hpp"
 
@@ -38,7 +39,7 @@ TEST(DecodeStep, AllocatesNothing) {
         o.quant = quant;
         o.tensor_parallel_size = tp;
         o.threads = 2;
-        Executor executor(o);
+        Executor executor(o, universal_builds());
         Session session(executor);
         const int prompt[] = {1, 2, 3, 4, 5};
         const float* logits = session.feed(prompt);

@@ -122,7 +122,7 @@ TEST(Bpe, EqualsItsDefinitionOnRandomMerges) {
     std::shuffle(merges.begin(), merges.end(), random);
     for (const auto& [left, right] : merges) pairs += (pairs.empty() ? "[[\"" : ", [\"") + left + "\", \"" + right + "\"]";
     const auto t = Parts{.vocab = vocab + "}", .merges = pairs + "]"}.load();
-    for (const std::size_t length : {1, 2, 10, 63, 64, 65, 300}) {  // scanned up to 64 symbols, then by heap
+    for (const std::size_t length : {1u, 2u, 10u, 63u, 64u, 65u, 300u}) {  // scanned up to 64 symbols, then by heap
       std::string text;
       for (std::size_t i = 0; i < length; ++i) text += static_cast<char>('a' + below(4));
       EXPECT_EQ(t.encode(text), defined_bpe(text, merges, t)) << text;
@@ -225,10 +225,9 @@ TEST(AddedTokens, NormalizerStartsAgainAfterEach) {
 /// A tokenizer of single bytes, which shows what normalization leaves.
 std::string normalized(const std::string& normalizer, std::string_view text) {
   std::string vocab = "{";
-  for (int b = 0; b < 256; ++b) {
-    char name[16];
-    std::snprintf(name, sizeof name, "%s\"<0x%02X>\": %d", b ? ", " : "", static_cast<unsigned>(b), b);
-    vocab += name;
+  for (unsigned b = 0; b < 256; ++b) {
+    constexpr std::string_view hex = "0123456789ABCDEF";
+    vocab += std::string(b ? ", " : "") + "\"<0x" + hex[b / 16] + hex[b % 16] + ">\": " + std::to_string(b);
   }
   const auto t = Parts{.vocab = vocab + "}",
                        .merges = "[]",
@@ -277,7 +276,7 @@ TEST(Normalizer, OutputIsBounded) {
   for (int i = 0; i < 40; ++i)
     bomb += std::string(i ? ", " : "") + R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaa"})";
   const auto t = Parts{.normalizer = bomb + "]}"}.load();
-  EXPECT_THROW(t.encode("a"), Error);
+  EXPECT_THROW((void)t.encode("a"), Error);
 }
 
 // ---- pre-tokenizers -------------------------------------------------------------------------------------------------
@@ -410,122 +409,6 @@ TEST(Tokenizer, ThreadsShareIt) {
   b.join();
   EXPECT_EQ(one, want);
   EXPECT_EQ(two, want);
-}
-
-// ---- bad files ------------------------------------------------------------------------------------------------------
-
-void expect_refused(const Parts& parts, const std::string& fragment) {
-  const TempFile file(parts.json());
-  try {
-    (void)Tokenizer::from_file(file.path());
-    ADD_FAILURE() << "accepted; expected: " << fragment;
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find(fragment), std::string::npos) << e.what();
-    EXPECT_TRUE(std::string(e.what()).starts_with(file.path() + ": ")) << e.what();
-  }
-}
-
-TEST(TokenizerRefuses, BrokenVocabularies) {
-  expect_refused({.vocab = R"({"a": 0, "b": 0})"}, R"(model.vocab: "b": id 0 is also that of "a")");
-  expect_refused({.vocab = R"({"a": 0, "a": 1})"}, "duplicate key");
-  expect_refused({.vocab = R"({"a": -1})"}, R"(model.vocab: "a": id -1 is outside)");
-  expect_refused({.vocab = R"({"a": 2147483647})"}, "is outside 0..4194303");
-  expect_refused({.vocab = R"({"a": "0"})"}, "model.vocab: expected an integer");
-  expect_refused({.vocab = "{}", .merges = "[]"}, "model.vocab: the vocabulary is empty");
-}
-
-TEST(TokenizerRefuses, BrokenMerges) {
-  expect_refused({.merges = R"([["a", "b"], ["a", "z"]])"}, R"(model.merges[1]: "z" is not in model.vocab)");
-  expect_refused({.merges = R"([["a", "x"]])"}, R"(model.merges[0]: "ax" is not in model.vocab)");
-  expect_refused({.merges = R"([["", "a"]])"}, R"(model.merges[0]: "" is not in model.vocab)");
-  expect_refused({.merges = R"(["a b c"])"}, "model.merges[0]: expected two tokens");
-  expect_refused({.merges = R"(["ab"])"}, "model.merges[0]: expected two tokens");
-  expect_refused({.merges = R"([["a"]])"}, "model.merges[0]: expected two tokens");
-  expect_refused({.merges = R"([["a", 1]])"}, "model.merges[0]: expected two tokens");
-  expect_refused({.merges = "[7]"}, "model.merges[0]: expected two tokens");
-  expect_refused({.merges = "null"}, "model: merges is missing");
-}
-
-TEST(TokenizerRefuses, BrokenAddedTokens) {
-  expect_refused({.added = R"([{"id": 1, "content": "<s>"}])"}, R"(added_tokens[0]: "<s>" has id 1, which is also that of "b")");
-  expect_refused({.added = R"([{"id": 9, "content": "b"}])"}, R"(added_tokens[0]: "b" has id 9, but elsewhere it has 1)");
-  expect_refused({.added = R"([{"id": 1099511627776, "content": "b"}])"}, "added_tokens[0]: id 1099511627776 is outside");
-  expect_refused({.added = R"([{"id": 9}])"}, "added_tokens[0]: content is missing");
-  expect_refused({.added = R"([{"id": 9, "content": ")" + std::string(2000, 'y') + R"("}])"}, "content of 2000 bytes");
-}
-
-TEST(TokenizerRefuses, ModelsItLacks) {
-  expect_refused({.model = R"("type": "Unigram")"}, R"(model: type "Unigram" is not supported; supported are BPE)");
-  expect_refused({.model = R"("type": "WordPiece")"}, "convert the tokenizer");
-  expect_refused({.model = R"("dropout": 0.1)"}, "model.dropout: random merges");
-  expect_refused({.model = R"("unk_token": "<unk>")"}, R"(model.unk_token: "<unk>" is not in model.vocab)");
-  expect_refused({.model = R"("end_of_word_suffix": "</w>")"}, "model.end_of_word_suffix: word affixes");
-}
-
-TEST(TokenizerRefuses, ComponentsItLacks) {
-  expect_refused({.normalizer = R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Precompiled"}]})"},
-                 R"(normalizer.normalizers[1]: type "Precompiled" is not supported; supported are NFC)");
-  expect_refused({.pre_tokenizer = R"({"type": "Whitespace"})"}, R"(pre_tokenizer: type "Whitespace" is not supported)");
-  expect_refused({.pre_tokenizer = R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]})"},
-                 "pre_tokenizer.pretokenizers[1]: stands after ByteLevel");
-  expect_refused({.pre_tokenizer = R"({"type": "Split", "pattern": {"String": "x"}, "behavior": "Kept"})"},
-                 R"(pre_tokenizer.behavior: behavior "Kept" is not supported)");
-  expect_refused({.post_processor = R"({"type": "BertProcessing"})"}, R"(post_processor: type "BertProcessing" is not supported)");
-  expect_refused({.decoder = R"({"type": "WordPiece"})"}, R"(decoder: type "WordPiece" is not supported)");
-  expect_refused({.decoder = R"({"type": "Sequence", "decoders": [{"type": "Fuse"}, {"type": "ByteFallback"}]})"},
-                 "decoder.decoders[1]: ByteFallback is not supported in this place");
-  expect_refused({.decoder = R"({"kind": 1})"}, "decoder: type is missing");
-}
-
-TEST(TokenizerRefuses, BrokenTemplates) {
-  const auto processor = [](const std::string& single, const std::string& tokens) {
-    return Parts{.post_processor =
-                     R"({"type": "TemplateProcessing", "single": [)" + single + R"(], "special_tokens": {)" + tokens + "}}"};
-  };
-  const std::string text = R"({"Sequence": {"id": "A"}})";
-  expect_refused(processor(text + "," + text, ""), "a template of one text holds \"A\" once");
-  expect_refused(processor("", ""), "post_processor.single: the template has no place for the text");
-  expect_refused(processor(R"({"SpecialToken": {"id": "x"}},)" + text, R"("x": {"ids": [99]})"),
-                 "post_processor.special_tokens.x.ids[0]: id 99 is not in the vocabulary");
-  expect_refused(processor(R"({"SpecialToken": {"id": "x"}},)" + text, ""), "x is missing");
-}
-
-TEST(TokenizerRefuses, ExpressionsItCannotRead) {
-  const auto regex = [](const std::string& text) {
-    return Parts{.pre_tokenizer = R"({"type": "Split", "pattern": {"Regex": ")" + text + R"("}, "behavior": "Isolated"})"};
-  };
-  expect_refused(regex("(a"), R"(pre_tokenizer.pattern.Regex: "(a": missing closing parenthesis)");
-  expect_refused(regex(std::string(100'000, 'a')), "an expression of 100000 bytes; at most 65536 are accepted");
-  expect_refused(regex("[a-z&&[^b]]"), "is not supported; rewrite the expression");
-  expect_refused(regex("\\\\h+"), R"(\h is not supported)");
-  expect_refused(regex("a{1,3}+"), "{n,m}+ is not supported");
-  expect_refused(regex(""), "an empty expression");
-  expect_refused({.normalizer = R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})"},
-                 "an empty string matches nowhere");
-  expect_refused({.normalizer = R"({"type": "Replace", "pattern": {"Glob": "*"}, "content": "x"})"},
-                 "normalizer.pattern: expected");
-}
-
-TEST(TokenizerRefuses, TooManyOrTooDeepComponents) {
-  std::string many = R"({"type": "Digits"})";
-  for (int i = 0; i < 100; ++i) many += R"(, {"type": "Digits"})";
-  expect_refused({.pre_tokenizer = R"({"type": "Sequence", "pretokenizers": [)" + many + "]}"},
-                 "pre_tokenizer: more than 64 components");
-  std::string deep, close;
-  for (int i = 0; i < 100'000; ++i) {
-    deep += R"({"type": "Sequence", "normalizers": [)";
-    close += "]}";
-  }
-  expect_refused({.normalizer = deep + R"({"type": "NFC"})" + close}, "nested deeper");
-}
-
-TEST(TokenizerRefuses, OtherFiles) {
-  EXPECT_THROW(Tokenizer::from_dir("/nonexistent"), Error);
-  EXPECT_THROW(Tokenizer::from_file(TempFile("").path()), Error);
-  EXPECT_THROW(Tokenizer::from_file(TempFile("[]").path()), Error);
-  EXPECT_THROW(Tokenizer::from_file(TempFile("{}").path()), Error);
-  const TempFile good(Parts{}.json()), config(R"({"add_bos_token": true, "bos_token": "<none>"})");
-  EXPECT_THROW(Tokenizer::from_file(good.path(), config.path()), Error);
 }
 
 }  // namespace

@@ -58,8 +58,20 @@ template <class T, class Kv, int D> struct Batch {
             v[at] = Kv(normal(generator));
           }
       }
-    args = {q.data(), o.data(), k.data(), v.data(), table.data(), first_row.data(), context.data(), rows,
-            static_cast<int>(seqs.size()), heads, kv_heads, ldq, longest, 1 / std::sqrt(static_cast<float>(D))};
+    args = {q.data(),
+            o.data(),
+            k.data(),
+            v.data(),
+            table.data(),
+            first_row.data(),
+            context.data(),
+            rows,
+            static_cast<int>(seqs.size()),
+            heads,
+            kv_heads,
+            ldq,
+            longest,
+            1 / std::sqrt(static_cast<float>(D))};
   }
 
   std::vector<T> on_ref() {
@@ -92,8 +104,9 @@ template <class T_, class Kv_, int D_> struct Key {
   using Kv = Kv_;
   static constexpr int D = D_;
 };
-using Keys = testing::Types<Key<float, float, 64>, Key<float, float, 128>, Key<bf16, bf16, 64>, Key<bf16, bf16, 128>, Key<float, bf16, 64>,
-                            Key<float, bf16, 128>, Key<bf16, bf16, 16>, Key<bf16, bf16, 96>, Key<float, float, 256>>;
+using Keys =
+    testing::Types<Key<float, float, 64>, Key<float, float, 128>, Key<bf16, bf16, 64>, Key<bf16, bf16, 128>, Key<float, bf16, 64>,
+                   Key<float, bf16, 128>, Key<bf16, bf16, 16>, Key<bf16, bf16, 96>, Key<float, float, 256>>;
 TYPED_TEST_SUITE(PagedAttention, Keys);
 template <class K> using BatchOf = Batch<typename K::T, typename K::Kv, K::D>;
 

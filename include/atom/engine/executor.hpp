@@ -3,7 +3,7 @@
 // the rope table.
 // One idea: everything that can fail happens in the constructor; afterwards forward() and sample() are noexcept and allocate
 // nothing.
-// To extend: pass a Registry with your own builds; without one the universal builds are used.
+// To extend: pass a Registry with your own builds instead of, or with, the universal ones.
 #include <memory>
 #include <span>
 #include <string>
@@ -15,9 +15,6 @@
 #include "atom/engine/registry.hpp"
 
 namespace atom::engine {
-
-/// The universal builds: head_dim 64 and 128 of every family, all other dimensions from config.json.
-const Registry& universal_builds();
 
 struct ExecutorOptions {
   std::string model_dir;
@@ -31,7 +28,6 @@ struct ExecutorOptions {
   int max_logits = 1;      // rows of logits per step
   int context_tokens = 0;  // cache capacity in tokens, all sequences together; 0: the checkpoint's max_position
   bool dry = false;        // shapes and plans only: no weights, no cache; forward() must not be called
-  const Registry* builds = nullptr;
   Progress* progress = nullptr;
 };
 
@@ -42,7 +38,7 @@ struct MemoryUse {  // bytes, summed over ranks
 class Executor {
  public:
   /// Throws atom::Error: config, checkpoint, no build, or memory.
-  explicit Executor(const ExecutorOptions& options);
+  Executor(const ExecutorOptions& options, const Registry& builds);
   ~Executor();
 
   /// One step over all ranks. Returns (batch.logits, vocab) float, valid until the next call.

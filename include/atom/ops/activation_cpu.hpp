@@ -9,8 +9,8 @@
 namespace atom {
 
 template <quant::Scheme Q, class T>
-  requires(std::same_as<T, float> || std::same_as<T, bf16>) && (std::same_as<Q, quant::Keep> || std::same_as<Q, quant::PerToken<int8>>)
-struct impl<kernels::silu_mul<Q, T>, Cpu> {
+requires(std::same_as<T, float> || std::same_as<T, bf16>) &&
+    (std::same_as<Q, quant::Keep> || std::same_as<Q, quant::PerToken<int8>>)struct impl<kernels::silu_mul<Q, T>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::silu_mul<Q, T>::args& a) noexcept;
 };
 

@@ -15,20 +15,19 @@ namespace atom {
 std::size_t attention_scratch_bytes(int heads, int kv_heads, int head_dim);
 
 template <class T, int D, kernels::RopeFlags F>
-  requires(std::same_as<T, float> || std::same_as<T, bf16>)
-struct impl<kernels::rope<T, D, F>, Cpu> {
+requires(std::same_as<T, float> || std::same_as<T, bf16>) struct impl<kernels::rope<T, D, F>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::rope<T, D, F>::args& a) noexcept;
 };
 
 template <class T, class Kv, int D>
-  requires(std::same_as<T, Kv> && (std::same_as<T, float> || std::same_as<T, bf16>)) || (std::same_as<T, float> && std::same_as<Kv, bf16>)
-struct impl<kernels::kv_write<T, Kv, D>, Cpu> {
+requires(std::same_as<T, Kv> && (std::same_as<T, float> || std::same_as<T, bf16>)) ||
+    (std::same_as<T, float> && std::same_as<Kv, bf16>)struct impl<kernels::kv_write<T, Kv, D>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
 };
 
 template <class T, class Kv, int D>
-  requires(std::same_as<T, Kv> && (std::same_as<T, float> || std::same_as<T, bf16>)) || (std::same_as<T, float> && std::same_as<Kv, bf16>)
-struct impl<kernels::paged_attention<T, Kv, D>, Cpu> {
+requires(std::same_as<T, Kv> && (std::same_as<T, float> || std::same_as<T, bf16>)) ||
+    (std::same_as<T, float> && std::same_as<Kv, bf16>)struct impl<kernels::paged_attention<T, Kv, D>, Cpu> {
   static_assert(D % 16 == 0, "atom: the Cpu backend's attention takes head widths that are multiples of 16");
   static void run(Cpu::stream pool, const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept;
 };

@@ -10,14 +10,13 @@
 namespace atom {
 
 template <class W, class T>
-  requires(std::same_as<W, float> || std::same_as<W, bf16> || std::same_as<W, fp16>) && (std::same_as<T, float> || std::same_as<T, bf16>)
-struct impl<kernels::embed<W, T>, Cpu> {
+requires(std::same_as<W, float> || std::same_as<W, bf16> || std::same_as<W, fp16>) &&
+    (std::same_as<T, float> || std::same_as<T, bf16>)struct impl<kernels::embed<W, T>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::embed<W, T>::args& a) noexcept;
 };
 
 template <class T>
-  requires(std::same_as<T, float> || std::same_as<T, bf16>)
-struct impl<kernels::gather_rows<T>, Cpu> {
+requires(std::same_as<T, float> || std::same_as<T, bf16>) struct impl<kernels::gather_rows<T>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::gather_rows<T>::args& a) noexcept;
 };
 

@@ -10,14 +10,13 @@
 namespace atom {
 
 template <kernels::NormFlags F, quant::Scheme Q, class T>
-  requires(std::same_as<T, float> || std::same_as<T, bf16>) && (std::same_as<Q, quant::Keep> || std::same_as<Q, quant::PerToken<int8>>)
-struct impl<kernels::rmsnorm<F, Q, T>, Cpu> {
+requires(std::same_as<T, float> || std::same_as<T, bf16>) &&
+    (std::same_as<Q, quant::Keep> || std::same_as<Q, quant::PerToken<int8>>)struct impl<kernels::rmsnorm<F, Q, T>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept;
 };
 
 template <class T>
-  requires(std::same_as<T, float> || std::same_as<T, bf16>)
-struct impl<kernels::layernorm<T>, Cpu> {
+requires(std::same_as<T, float> || std::same_as<T, bf16>) struct impl<kernels::layernorm<T>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::layernorm<T>::args& a) noexcept;
 };
 

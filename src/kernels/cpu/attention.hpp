@@ -15,7 +15,8 @@ namespace atom::cpu {
 
 inline constexpr int page = kernels::page_tokens;
 inline constexpr int query_lanes = 256;     // (row, query head) pairs of a prefill task
-inline constexpr int key_chunk = 128;       // tokens between two rescalings
+inline constexpr int key_chunk = 256;       // tokens between two rescalings of a prefill task
+inline constexpr int decode_block = 128;    // the same of a decode task
 inline constexpr int decode_chunk = 512;    // tokens of a decode task, as long as that makes at most ...
 inline constexpr int decode_chunks = 16;    // ... this many
 inline constexpr int wave_sequences = 128;  // handed to the pool at once
@@ -41,7 +42,7 @@ inline constexpr std::size_t prefill_floats(int d) {
   return static_cast<std::size_t>(2 * lanes * d + 2 * key_chunk * d + 2 * key_chunk * 32 + 32 * d + 3 * lanes);
 }
 inline constexpr std::size_t decode_floats(int group, int d) {
-  return static_cast<std::size_t>(group) * static_cast<std::size_t>(d + key_chunk + partial_floats(d));
+  return static_cast<std::size_t>(group) * static_cast<std::size_t>(d + decode_block + partial_floats(d));
 }
 
 template <class Level, class T, class Kv> struct Attention {

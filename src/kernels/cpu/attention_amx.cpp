@@ -109,6 +109,8 @@ struct TileMma {
     }
   }
 
+  static V exponential(V x) { return exp2_coarse<Amx>(x); }
+
   static void put(Probability* p, int token, int half, V even, V odd) {
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
                                            19, 3, 18, 2, 17, 1, 16, 0);

@@ -12,7 +12,7 @@ template <class Level, class Kv> void prefetch_rows(const Kv* rows, int tokens, 
   for (std::ptrdiff_t i = 0; i < bytes; i += 64) _mm_prefetch(p + i, _MM_HINT_T0);
 }
 
-/// scores[h * key_chunk + t] = q[h] . k[t] for H heads and four tokens.
+/// scores[h * decode_block + t] = q[h] . k[t] for H heads and four tokens.
 template <class Level, int H, class Kv> void score4(const float* q, const Kv* k, int d, float* scores) {
   using S = Simd<Level>;
   typename S::V sum[H][4];
@@ -28,7 +28,7 @@ template <class Level, int H, class Kv> void score4(const float* q, const Kv* k,
       sum[h][3] = S::fma(x, k3, sum[h][3]);
     }
   }
-  for (int h = 0; h < H; ++h) _mm_storeu_ps(scores + h * key_chunk, S::sum4(sum[h][0], sum[h][1], sum[h][2], sum[h][3]));
+  for (int h = 0; h < H; ++h) _mm_storeu_ps(scores + h * decode_block, S::sum4(sum[h][0], sum[h][1], sum[h][2], sum[h][3]));
 }
 
 /// o[h] += sum over N tokens of p[h][t] * v[t].
@@ -39,7 +39,7 @@ template <class Level, int N, class Kv> void weigh(const float* p, const Kv* v, 
     for (int t = 0; t < N; ++t) x[t] = S::load(v + t * d + i);
     for (int h = 0; h < group; ++h) {
       auto sum = S::load(o + h * o_stride + i);
-      for (int t = 0; t < N; ++t) sum = S::fma(x[t], S::set(p[h * key_chunk + t]), sum);
+      for (int t = 0; t < N; ++t) sum = S::fma(x[t], S::set(p[h * decode_block + t]), sum);
       S::store(o + h * o_stride + i, sum);
     }
   }
@@ -52,7 +52,7 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
   constexpr float log2e = 1.44269504f;
   const int d = a.d, group = a.group, stride = partial_floats(d), last = first + tokens;
   float* q = scratch;
-  float* p = q + static_cast<std::ptrdiff_t>(group) * d;  // (group, key_chunk): scores, then probabilities
+  float* p = q + static_cast<std::ptrdiff_t>(group) * d;  // (group, decode_block): scores, then probabilities
   for (int i = 0; i < group * d; i += S::width) S::store(q + i, S::load(a.q + i) * S::set(a.scale * log2e));
   for (int h = 0; h < group; ++h) {
     float* o = partials + h * stride;
@@ -72,17 +72,17 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
       }
     }
   };
-  for (int begin = first; begin < last; begin += key_chunk) {
-    const int end = last - begin < key_chunk ? last : begin + key_chunk, n = end - begin;
+  for (int begin = first; begin < last; begin += decode_block) {
+    const int end = last - begin < decode_block ? last : begin + decode_block, n = end - begin;
     walk(a.k, begin, end, 4,
          [&](const Kv* k, int t, int) {  // a page always has its rows: what lies behind the last is masked below
            int h = 0;
            for (; h + heads_at_once <= group; h += heads_at_once)
-             score4<Level, heads_at_once>(q + h * d, k, d, p + h * key_chunk + t);
-           for (; h < group; ++h) score4<Level, 1>(q + h * d, k, d, p + h * key_chunk + t);
+             score4<Level, heads_at_once>(q + h * d, k, d, p + h * decode_block + t);
+           for (; h < group; ++h) score4<Level, 1>(q + h * d, k, d, p + h * decode_block + t);
          });
     for (int h = 0; h < group; ++h) {
-      float* s = p + h * key_chunk;
+      float* s = p + h * decode_block;
       float* o = partials + h * stride;
       for (int t = n; t % S::width != 0; ++t) s[t] = -__builtin_inff();
       auto top = S::set(o[d]), sum = S::zero();

@@ -8,7 +8,8 @@
 //   pack_queries(task, first, n, q)       lanes [first, first + n) of the block; absent ones become zero
 //   pack(task, first, n, keys, values)    tokens [first, first + n); values beyond n become zero up to a multiple of token_step
 //   scores(task, q, keys, first, n, s)    S[token][lane], n a multiple of token_step
-//   put(p, token, lane, V even, V odd)    probabilities of tokens `token` and `token + 1`
+//   exponential(x)                        2^x, as exact as Probability deserves
+//   put(p, token, half, V even, V odd)    probabilities of tokens `token` and `token + 1`
 //   add(p, values, n, d, fresh, o)        O += V^T P, or O = V^T P where there is nothing to add to
 //   rows(o, d, to)                        O[channel][lane] to to[lane][channel]
 #include "attention.hpp"
@@ -56,8 +57,8 @@ void softmax_tile(float* s, int tokens, int unmasked, const float* visible, floa
   }
   for (int t = 0; t < tokens; t += 2)
     for (int h = 0; h < 2; ++h) {
-      const V even = exp2<Level>(S::fma(S::load(s + t * L + h * W), S::set(c), S::zero() - shift[h]));
-      const V odd = exp2<Level>(S::fma(S::load(s + (t + 1) * L + h * W), S::set(c), S::zero() - shift[h]));
+      const V even = Mma::exponential(S::fma(S::load(s + t * L + h * W), S::set(c), S::zero() - shift[h]));
+      const V odd = Mma::exponential(S::fma(S::load(s + (t + 1) * L + h * W), S::set(c), S::zero() - shift[h]));
       total[0][h] = total[0][h] + even;
       total[1][h] = total[1][h] + odd;
       Mma::put(p, t, h, even, odd);

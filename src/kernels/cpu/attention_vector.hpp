@@ -41,6 +41,8 @@ template <class Level, class T, class Kv> struct VectorMma {
     for (int t = 0; t < n; t += block) product(keys + t * a.d, a.d, 1, q, a.d, true, s + t * L);
   }
 
+  static V exponential(V x) { return exp2<Level>(x); }
+
   static void put(Probability* p, int token, int half, V even, V odd) {
     S::store(p + token * L + half * W, even);
     S::store(p + (token + 1) * L + half * W, odd);

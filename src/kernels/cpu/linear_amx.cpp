@@ -96,15 +96,16 @@ template <class Block> void tile_panels(const LinearJob& j, int first, int last,
   panels<Block>(j, first, last, scratch);
 }
 
+// Tile by tile: rows of x are read side by side, tiles written one after the other.
 template <int Size> void pack_tiles(const LinearJob& j, int first, int last) {
-  for (int r = first; r < last; ++r) {
-    const char* from = static_cast<const char*>(j.x) + r * j.ldx * Size;
-    char* to = static_cast<char*>(j.a) + static_cast<std::ptrdiff_t>(r / group_rows) * j.a_blocks * block_pair_bytes +
-               r % group_rows * block_bytes;
-    for (int i = 0; i < j.a_blocks; ++i, to += block_pair_bytes) {
-      const int left = j.in * Size - i * block_bytes;
-      const __mmask64 some = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
-      _mm512_store_si512(to, _mm512_maskz_loadu_epi8(some, from + i * block_bytes));
+  const std::ptrdiff_t stride = j.ldx * Size;
+  for (int i = 0; i < j.a_blocks; ++i) {
+    const int left = j.in * Size - i * block_bytes;
+    const __mmask64 some = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+    const char* const from = static_cast<const char*>(j.x) + i * block_bytes;
+    for (int r = first; r < last; ++r) {
+      char* const to = static_cast<char*>(j.a) + (static_cast<std::ptrdiff_t>(r / group_rows) * j.a_blocks + i) * block_pair_bytes;
+      _mm512_store_si512(to + r % group_rows * block_bytes, _mm512_maskz_loadu_epi8(some, from + r * stride));
     }
   }
 }

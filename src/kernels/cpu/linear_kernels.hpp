@@ -31,6 +31,7 @@ struct LinearJob {
   int rows, out, in;
   int w_blocks, a_blocks;  // 64-byte blocks of a weight row and of a packed activation row
   bool bf16_y;             // y is bf16, not float
+  bool stream_y;           // y is too large to stay in cache and its rows begin on cache lines: write past the cache
 };
 
 struct LinearKernel {
@@ -39,8 +40,8 @@ struct LinearKernel {
   int widening;  // packed activation bytes per weight byte: 2 when 16-bit weights meet floats
 };
 
-/// Packed activations, row-major: an odd number of cache lines, so that rows do not share a cache set.
-inline constexpr std::ptrdiff_t a_row_bytes(int a_blocks) { return static_cast<std::ptrdiff_t>(a_blocks | 1) * block_bytes; }
+// Packed activations, row-major: an odd number of cache lines, so that rows do not share a cache set.
+static inline std::ptrdiff_t a_row_bytes(int a_blocks) { return static_cast<std::ptrdiff_t>(a_blocks | 1) * block_bytes; }
 
 /// Copies rows of a weight (bytes, row stride in bytes) into their panels.
 void put_panels(char* target, std::ptrdiff_t panel_bytes, const char* rows, std::ptrdiff_t stride, int row_bytes, int first,

@@ -5,12 +5,13 @@
 // into L2, a line of each in turn.
 // One idea of the inner nest: in units of dwords every type does the same, acc[row][lane] = step(acc, broadcast a[row][d],
 // b[d][lane]); an Op says what step is (FMA, bf16 pairs, int8 quads), an Expand turns weights into dwords an Op understands.
-// Instantiate with types of an anonymous namespace only (see linear_kernels.hpp).
+// Internal linkage throughout: one copy per unit (see linear_kernels.hpp).
 #include "linear_kernels.hpp"
 
 namespace atom::cpu {
+namespace {
 
-inline constexpr int streams = 8;  // panels that advance together
+constexpr int streams = 8;  // panels that advance together
 
 /// Lines to fetch, round-robin over the panels of a group.
 struct Fetch {
@@ -46,8 +47,9 @@ struct Slice {
 
 /// Panels [first, last) of the product, `depth` blocks at a time; Block::run(job, slice, fetch) does one panel's slice.
 template <class Block> void panels(const LinearJob& j, int first, int last, char* scratch) {
-  const int acc_size = (j.rows + 31) / 32 * 32 * acc_row_bytes;  // whole tiles
-  const int fit = acc_bytes / acc_size, most = fit < streams ? fit : streams;
+  const int acc_rows = (j.rows + 31) / 32 * 32;  // whole tiles
+  // Many rows compute longer than they read, and their sums should stay in L2: fewer panels together.
+  const int most = acc_rows * streams <= 512 ? streams : acc_rows < 512 ? 512 / acc_rows : 1;
   const int depth = Block::depth(j);
   for (int p = first; p < last; p += most) {
     const int group = last - p < most ? last - p : most, next_group = last - p - group < most ? last - p - group : most;
@@ -61,10 +63,11 @@ template <class Block> void panels(const LinearJob& j, int first, int last, char
       for (int i = 0; i < group; ++i)
         Block::run(j,
                    {p + i, k, n, k + n == j.w_blocks, w + i * j.panel_bytes + static_cast<std::ptrdiff_t>(k) * block_pair_bytes,
-                    scratch + i * acc_size, scratch + acc_bytes},
+                    scratch + i * acc_rows * acc_row_bytes, scratch + acc_bytes},
                    fetch);
     }
   }
+  if (j.stream_y) asm volatile("sfence" : : : "memory");  // streamed stores are not ordered by what the pool does next
 }
 
 struct AsStored {
@@ -156,4 +159,5 @@ template <class Copy> void pack_rows(const LinearJob& j, int first, int last) {
               j.a_blocks * block_bytes);
 }
 
+}  // namespace
 }  // namespace atom::cpu

@@ -12,8 +12,9 @@ template <class Level, class T> void Norms<Level, T>::rms(const RmsRows<T>& a, i
   for (int r = first; r < first + count; ++r) {
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
     const T* x = a.x ? a.x + static_cast<std::ptrdiff_t>(r) * a.ldx : nullptr;
+    T* h = a.residual ? a.residual + at : nullptr;
     auto squares = S::zero();
-    if (T* h = a.residual + at; a.residual && x) {
+    if (h && x) {
       each<Level>(a.cols, [&](int i, auto lanes) {
         const auto v = S::rounded(S::load(h + i, lanes) + S::load(x + i, lanes), h);
         S::store(h + i, v, lanes);
@@ -21,7 +22,7 @@ template <class Level, class T> void Norms<Level, T>::rms(const RmsRows<T>& a, i
       });
       x = h;
     } else {
-      if (a.residual) x = h;
+      if (h) x = h;
       each<Level>(a.cols, [&](int i, auto lanes) {
         const auto v = S::load(x + i, lanes);
         squares = S::fma(v, v, squares);

@@ -26,9 +26,10 @@ template <class Level> struct Simd;
 /// What the instruction sets have in common. V: a vector; Whole: all its lanes; Tail: its first few.
 template <class Level> struct SimdBase {
   struct Whole {};
-  // 2^f = 1 + f p(f) on [-1/2, 1/2], relative error 2e-9.
+  // 2^f = 1 + f p(f) on [-1/2, 1/2]: relative error 2e-9 with six terms, 1.3e-5 with four.
   static constexpr float exp2_terms[] = {0.6931472029f,   0.2402264791f,   0.05550332471f,
                                          0.009618437332f, 0.001339887442f, 0.000153533690f};
+  static constexpr float exp2_coarse_terms[] = {0.6931417298f, 0.2402361989f, 0.05575754684f, 0.009557249616f};
 };
 
 #if defined(__AVX2__)
@@ -50,12 +51,20 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   static V max(V a, V b) { return _mm256_max_ps(a, b); }  // b where either is NaN
   static V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static V if_at_least(V a, V b, V yes, V no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
-  static unsigned above(V a, V b) { return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ))); }
-  /// p * 2^n for whole n: flushed to zero below 2^-126, at most 2^127 p.
+  static V floor(V a) { return _mm256_floor_ps(a); }
+  static unsigned above(V a, V b) { return bits(_mm256_cmp_ps(a, b, _CMP_GT_OQ)); }  // one bit per lane
+  static unsigned at_least(V a, V b) { return bits(_mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
+  static unsigned equal(V a, V b) { return bits(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+  /// x = n + fraction, n whole; the fraction of an infinity is anything.
+  static V split(V x, V& n) {
+    n = round(x);
+    return x - n;
+  }
+  /// p * 2^n for whole n: 0 where n < -126, even if p is NaN; infinity where n > 127.
   static V scale(V p, V n) {
-    const V clamped = min(set(127), max(set(-127), n));
-    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(clamped), _mm256_set1_epi32(127));
-    return p * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(min(set(128), n)), _mm256_set1_epi32(127));
+    const V scaled = p * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+    return _mm256_and_ps(scaled, _mm256_cmp_ps(n, set(-126), _CMP_NLT_UQ));
   }
   static float first(V a) { return _mm256_cvtss_f32(a); }
   static float sum(V a) {
@@ -105,6 +114,7 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   static V rounded(V v, const bf16*) { return widen(narrow(v)); }
 
  private:
+  static unsigned bits(V mask) { return static_cast<unsigned>(_mm256_movemask_ps(mask)); }
   static V widen(__m128i raw) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(raw), 16)); }
   static __m128i pack(__m256i v) { return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
   static __m128i narrow(V v) {  // round to nearest even, every NaN to 0x7fc0, as atom::bf16 does
@@ -138,8 +148,18 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static V max(V a, V b) { return _mm512_max_ps(a, b); }
   static V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static V if_at_least(V a, V b, V yes, V no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), no, yes); }
+  static V floor(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
   static unsigned above(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
-  static V scale(V p, V n) { return _mm512_scalef_ps(p, n); }
+  static unsigned at_least(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+  static unsigned equal(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+  static V split(V x, V& n) {
+    const V fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    n = x - fraction;
+    return fraction;
+  }
+  static V scale(V p, V n) {  // the mask also keeps denormal results, which cost 100 cycles each, from being made
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, set(-126), _CMP_NLT_UQ), p, n);
+  }
   static float first(V a) { return _mm512_cvtss_f32(a); }
   static float sum(V a) {
     const __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -193,26 +213,37 @@ template <> struct Simd<Avx512> : Simd512<Avx512> {};
 template <> struct Simd<Amx> : Simd512<Amx> {};
 #endif
 
-/// 2^x, relative error 2e-7; 0 where x is far below -126.
-template <class Level> typename Simd<Level>::V exp2(typename Simd<Level>::V x) {
+/// 1 + f terms[0] + f^2 terms[1] ...
+template <class Level, int N> typename Simd<Level>::V polynomial(typename Simd<Level>::V f, const float (&terms)[N]) {
   using S = Simd<Level>;
-  x = S::max(S::set(-150), x);  // -inf has no fraction
-  const auto n = S::round(x), f = x - n;
-  auto p = S::set(S::exp2_terms[5]);
-  for (int i = 4; i >= 0; --i) p = S::fma(p, f, S::set(S::exp2_terms[i]));
-  return S::scale(S::fma(p, f, S::set(1)), n);
+  auto p = S::set(terms[N - 1]);
+  for (int i = N - 2; i >= 0; --i) p = S::fma(p, f, S::set(terms[i]));
+  return S::fma(p, f, S::set(1));
 }
 
-/// e^x, relative error 2e-7; large |x| ends at 0 and at infinity (AVX2: at 2^127). NaN stays NaN.
+/// 2^x, relative error 2e-7; 0 below -126, -infinity included.
+template <class Level> typename Simd<Level>::V exp2(typename Simd<Level>::V x) {
+  using S = Simd<Level>;
+  typename S::V n;
+  const auto f = S::split(x, n);
+  return S::scale(polynomial<Level>(f, S::exp2_terms), n);
+}
+/// The same with relative error 1.3e-5: enough for what is then rounded to bf16.
+template <class Level> typename Simd<Level>::V exp2_coarse(typename Simd<Level>::V x) {
+  using S = Simd<Level>;
+  typename S::V n;
+  const auto f = S::split(x, n);
+  return S::scale(polynomial<Level>(f, S::exp2_coarse_terms), n);
+}
+
+/// e^x, relative error 2e-7; 0 below e^-87, infinity from e^88.4 (AVX2) or e^88.7 on. NaN stays NaN.
 template <class Level> typename Simd<Level>::V exp(typename Simd<Level>::V x) {
   using S = Simd<Level>;
   constexpr float log2e = 1.44269504f, ln2_high = 0.693145752f, ln2_low = 1.42860677e-6f;
-  x = S::min(S::set(100), S::max(S::set(-110), x));
+  x = S::min(S::set(100), x);
   const auto n = S::round(x * S::set(log2e));
   const auto f = S::negated_fma(n, S::set(ln2_low), S::negated_fma(n, S::set(ln2_high), x)) * S::set(log2e);
-  auto p = S::set(S::exp2_terms[5]);
-  for (int i = 4; i >= 0; --i) p = S::fma(p, f, S::set(S::exp2_terms[i]));
-  return S::scale(S::fma(p, f, S::set(1)), n);
+  return S::scale(polynomial<Level>(f, S::exp2_terms), n);
 }
 
 /// Calls step(i, lanes) for i = 0, width, 2 width ...: lanes is Whole, or Tail for a last incomplete vector.

@@ -33,30 +33,43 @@ struct Vec512 {
 // Sums become outputs: y = sum (+ bias), or sum * x_scale * w_scale (+ bias) for integers.
 template <bool Int, bool UnsignedX> struct Finish512 {
   static void run(const LinearJob& j, int panel, int first_row, int rows, const char* acc) {
-    for (int half = 0; half < 2; ++half) {
-      const int col = panel * panel_rows + half * 16;
-      const __mmask16 lanes = Vec512::first_lanes(j.out - col);
-      if (lanes == 0) return;
-      const __m512 bias = j.bias ? _mm512_maskz_loadu_ps(lanes, j.bias + col) : _mm512_setzero_ps();
-      const __m512 scale = Int ? _mm512_maskz_loadu_ps(lanes, j.w_scale + col) : _mm512_setzero_ps();
-      __m512i excess = _mm512_setzero_si512();
-      if constexpr (UnsignedX)
-        excess = _mm512_slli_epi32(
-            _mm512_load_si512(static_cast<const char*>(j.w) + (panel + 1) * j.panel_bytes - row_sum_bytes + half * 64), 7);
-      for (int r = 0; r < rows; ++r) {
-        const char* from = acc + r * acc_row_bytes + half * 64;
-        __m512 v;
+    const int col = panel * panel_rows;
+    const __mmask16 lanes[2] = {Vec512::first_lanes(j.out - col), Vec512::first_lanes(j.out - col - 16)};
+    __m512 bias[2], scale[2];
+    __m512i excess[2];
+    for (int h = 0; h < 2; ++h) {
+      bias[h] = j.bias ? _mm512_maskz_loadu_ps(lanes[h], j.bias + col + 16 * h) : _mm512_setzero_ps();
+      scale[h] = Int ? _mm512_maskz_loadu_ps(lanes[h], j.w_scale + col + 16 * h) : _mm512_setzero_ps();
+      const char* const panel_end = static_cast<const char*>(j.w) + (panel + 1) * j.panel_bytes;
+      excess[h] = UnsignedX ? _mm512_slli_epi32(_mm512_load_si512(panel_end - row_sum_bytes + 64 * h), 7) : _mm512_setzero_si512();
+    }
+    const bool whole = j.stream_y && j.out - col >= panel_rows;
+    for (int r = 0; r < rows; ++r) {
+      const char* const from = acc + r * acc_row_bytes;
+      __m512 v[2];
+      for (int h = 0; h < 2; ++h) {
         if constexpr (Int) {
-          v = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_load_si512(from), excess));
-          v = _mm512_fmadd_ps(_mm512_mul_ps(v, _mm512_set1_ps(j.x_scale[first_row + r])), scale, bias);
+          const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_load_si512(from + 64 * h), excess[h]));
+          v[h] = _mm512_fmadd_ps(_mm512_mul_ps(sum, _mm512_set1_ps(j.x_scale[first_row + r])), scale[h], bias[h]);
         } else {
-          v = _mm512_add_ps(_mm512_load_ps(from), bias);
+          v[h] = _mm512_add_ps(_mm512_load_ps(from + 64 * h), bias[h]);
         }
-        const std::ptrdiff_t at = (first_row + r) * j.ldy + col;
-        if (j.bf16_y)
-          _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(j.y) + at, lanes, Vec512::to_bf16(v));
+      }
+      const std::ptrdiff_t at = (first_row + r) * j.ldy + col;
+      if (j.bf16_y) {  // one store per cache line
+        const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(Vec512::to_bf16(v[0])), Vec512::to_bf16(v[1]), 1);
+        std::uint16_t* const y = static_cast<std::uint16_t*>(j.y) + at;
+        if (whole)
+          _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
         else
-          _mm512_mask_storeu_ps(static_cast<float*>(j.y) + at, lanes, v);
+          _mm512_mask_storeu_epi16(y, static_cast<__mmask32>(lanes[0] | std::uint32_t{lanes[1]} << 16), both);
+      } else {
+        float* const y = static_cast<float*>(j.y) + at;
+        for (int h = 0; h < 2; ++h)
+          if (whole)
+            _mm512_stream_ps(y + 16 * h, v[h]);
+          else
+            _mm512_mask_storeu_ps(y + 16 * h, lanes[h], v[h]);
       }
     }
   }

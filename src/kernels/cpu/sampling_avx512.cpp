@@ -1,0 +1,7 @@
+#include "sampling_rows.hpp"
+
+namespace atom::cpu {
+
+template struct Sampling<Avx512>;
+
+}  // namespace atom::cpu

@@ -1,0 +1,140 @@
+// What a forward pass launches, as text: a change of fusion, of order or of cost shows as a diff of tests/model/traces.
+// ATOM_UPDATE_TRACES=1 rewrites the files; read the diff before you commit it.
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "atom/engine/loader.hpp"
+#include "atom/model/llama.hpp"
+#include "atom/model/qwen2.hpp"
+#include "atom/model/qwen3.hpp"
+
+#include "traced_builds.hpp"
+
+namespace atom::model {
+namespace {
+
+struct Trace {
+  std::vector<Dry::Launch> launches;
+  std::size_t scratch = 0;
+};
+
+/// `rows` tokens of one sequence that has `context` tokens with them; the logits of the last row.
+template <class M, template <class> class Net> Trace trace(const ModelSpec& whole, int ranks, int rows, int context) {
+  Net<M> net(whole);
+  const Rank rank{0, ranks};
+  ModelContext<M, Dry> ctx;
+  ParamTable table;
+  collect<ModelContext<M, Dry>>(net, table);
+  engine::bind_shapes(whole, rank, table);
+
+  Trace t;
+  Dry::comm comm{ranks};
+  const int first_row[] = {0, rows}, last = rows - 1;
+  ctx.stream = &t.launches;
+  ctx.comm = &comm;
+  ctx.whole = whole;
+  ctx.local = shard(whole, rank);
+  ctx.rank = rank;
+  ctx.numbers.rope.rotary_dim = whole.attn.head_dim;
+  ctx.batch.first_row = first_row;
+  ctx.batch.context = &context;
+  ctx.batch.logit_rows = &last;
+  ctx.batch.rows = rows;
+  ctx.batch.seqs = ctx.batch.logits = 1;
+  const auto logits = net(ctx);
+  EXPECT_EQ(logits.rows, 1);
+  EXPECT_EQ(logits.cols, whole.vocab);
+  t.scratch = ctx.arena.peak;
+  return t;
+}
+
+std::string line(const Dry::Launch& launch, const char* indent) {
+  const std::string name(std::string_view(launch.name));
+  char text[160];
+  std::snprintf(text, sizeof text, "%s%-*s %12.0f bytes %14.0f flops\n", indent, 44 - static_cast<int>(std::strlen(indent)),
+                name.c_str(), launch.cost.bytes, launch.cost.flops);
+  return text;
+}
+
+/// One line per launch; layers that repeat are written once.
+std::string spell_out(const std::vector<Dry::Launch>& launches) {
+  const auto same = [&](std::size_t a, std::size_t b, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i)
+      if (line(launches[a + i], "") != line(launches[b + i], "")) return false;
+    return true;
+  };
+  std::string out;
+  for (std::size_t at = 0; at < launches.size();) {
+    std::size_t period = 1, times = 1;
+    for (std::size_t p = 1; p <= 16; ++p) {
+      std::size_t n = 1;
+      while (at + (n + 1) * p <= launches.size() && same(at, at + n * p, p)) ++n;
+      if ((n - 1) * p > (times - 1) * period) period = p, times = n;
+    }
+    if (times > 1) out += std::to_string(times) + " times:\n";
+    for (std::size_t i = 0; i < period; ++i) out += line(launches[at + i], times > 1 ? "  " : "");
+    at += period * times;
+  }
+  return out;
+}
+
+template <class M, template <class> class Net> void expect_trace(const std::string& name, const ModelSpec& whole, int ranks) {
+  std::string text;
+  for (const auto& [rows, context] : {std::pair{1, 1000}, std::pair{64, 64}}) {
+    const Trace t = trace<M, Net>(whole, ranks, rows, context);
+    text += "rows " + std::to_string(rows) + ", context " + std::to_string(context) + ": " + std::to_string(t.launches.size()) +
+            " launches, " + std::to_string(t.scratch) + " bytes of scratch\n" + spell_out(t.launches) + "\n";
+  }
+  const std::string path = std::string(ATOM_TEST_DATA) + "/../model/traces/" + name + ".txt";
+  if (std::getenv("ATOM_UPDATE_TRACES")) std::ofstream(path) << text;
+  std::ifstream file(path);
+  const std::string golden{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(text, golden) << "if the change is meant: ATOM_UPDATE_TRACES=1, then review " << path;
+}
+
+using namespace traced;
+
+TEST(Trace, Qwen3Static) { expect_trace<qwen3_0_6b, Qwen3>("qwen3_0_6b", qwen3_0_6b::spec, 1); }
+TEST(Trace, Qwen3StaticInt8) { expect_trace<qwen3_0_6b_int8, Qwen3>("qwen3_0_6b_int8", qwen3_0_6b_int8::spec, 1); }
+TEST(Trace, LlamaDynamicOnTwoRanks) { expect_trace<llama_dynamic, Llama>("llama_8b_dynamic_tp2", llama_8b, 2); }
+TEST(Trace, Qwen2Dynamic) { expect_trace<qwen2_dynamic, Qwen2>("qwen2_0_5b_dynamic", qwen2_0_5b, 1); }
+
+/// The parameters of Qwen3-0.6B outside the embedding, from its published dimensions, times two bytes: what a decode step must
+/// read.
+TEST(Trace, DecodeReadsEveryWeightOnce) {
+  const double layer = 1024.0 * (16 + 8 + 8) * 128 + 16 * 128 * 1024.0 + 3 * 1024.0 * 3072, head = 151936.0 * 1024;
+  const double weights = 2 * (28 * layer + head);
+  double linear = 0;
+  for (const auto& launch : trace<qwen3_0_6b, Qwen3>(qwen3_0_6b::spec, 1, 1, 1000).launches)
+    if (std::string_view(launch.name).starts_with("linear<")) linear += launch.cost.bytes;
+  EXPECT_GT(linear, weights);
+  EXPECT_LT(linear, weights * 1.01);  // activations on top
+}
+
+/// Rank 0 of two does half of the multiplications.
+TEST(Trace, RanksShareTheWork) {
+  const auto flops = [](int ranks) {
+    double sum = 0;
+    for (const auto& launch : trace<llama_dynamic, Llama>(llama_8b, ranks, 64, 64).launches)
+      if (std::string_view(launch.name).starts_with("linear<")) sum += launch.cost.flops;
+    return sum;
+  };
+  EXPECT_DOUBLE_EQ(2 * flops(2), flops(1));
+}
+
+/// A build that fixes its dimensions and one that reads them from config.json are the same model.
+TEST(Trace, StaticAndDynamicAgree) {
+  const Trace fixed = trace<qwen3_0_6b, Qwen3>(qwen3_0_6b::spec, 1, 7, 20),
+              open = trace<qwen3_dynamic, Qwen3>(qwen3_0_6b::spec, 1, 7, 20);
+  EXPECT_EQ(spell_out(fixed.launches), spell_out(open.launches));
+  EXPECT_EQ(fixed.scratch, open.scratch);
+}
+
+}  // namespace
+}  // namespace atom::model

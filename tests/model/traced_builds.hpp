@@ -1,0 +1,54 @@
+#pragma once
+// The builds whose dry traces are pinned: fixed dimensions in bf16 and int8, open dimensions on one and on several ranks.
+#include "atom/dry.hpp"
+#include "atom/model/build.hpp"
+
+namespace atom::model::traced {
+
+struct base {
+  static constexpr Parallel parallel{.tp = 1};
+  using backend = Dry;
+  using act = bf16;
+  using kv = bf16;
+  using quants = Quants<quant::No>;
+};
+
+struct qwen3_0_6b : base {
+  static constexpr ModelSpec spec{.arch = Arch::qwen3,
+                                  .d_model = 1024,
+                                  .d_ff = 3072,
+                                  .vocab = 151936,
+                                  .layers = 28,
+                                  .attn = {.heads = 16, .kv_heads = 8, .head_dim = 128, .qk_norm = true},
+                                  .tied = true};
+};
+struct qwen3_0_6b_int8 : qwen3_0_6b {
+  using quants = Quants<quant::PerToken<int8>>;
+};
+struct qwen3_dynamic : base {
+  static constexpr ModelSpec spec{.arch = Arch::qwen3, .attn = {.head_dim = 128, .qk_norm = true}};
+};
+struct llama_dynamic : base {
+  static constexpr ModelSpec spec{.arch = Arch::llama, .attn = {.head_dim = 128}};
+  static constexpr Parallel parallel{.tp = dynamic};
+};
+struct qwen2_dynamic : base {
+  static constexpr ModelSpec spec{.arch = Arch::qwen2, .attn = {.head_dim = 64, .qkv_bias = 1}};
+};
+
+// As their config.json says.
+inline constexpr ModelSpec llama_8b{.arch = Arch::llama,
+                                    .d_model = 4096,
+                                    .d_ff = 14336,
+                                    .vocab = 128256,
+                                    .layers = 32,
+                                    .attn = {.heads = 32, .kv_heads = 8, .head_dim = 128}};
+inline constexpr ModelSpec qwen2_0_5b{.arch = Arch::qwen2,
+                                      .d_model = 896,
+                                      .d_ff = 4864,
+                                      .vocab = 151936,
+                                      .layers = 24,
+                                      .attn = {.heads = 14, .kv_heads = 2, .head_dim = 64, .qkv_bias = 1},
+                                      .tied = true};
+
+}  // namespace atom::model::traced

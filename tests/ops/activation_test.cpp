@@ -1,0 +1,96 @@
+// silu_mul on Cpu against Ref, quantised against unquantised.
+#include <gtest/gtest.h>
+
+#include "atom/ops/activation_cpu.hpp"
+#include "atom/ops/activation_ref.hpp"
+
+#include "conformance.hpp"
+#include "cpu_setting.hpp"
+
+namespace atom {
+namespace {
+
+using namespace test;
+using quant::Keep;
+using Int8 = quant::PerToken<int8>;
+using codec = quant::codec<Int8>;
+
+std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+template <class T> struct Case {
+  int rows, cols, ldx;
+  std::vector<T> x;
+  Case(int r, int c, float spread) : rows(r), cols(c), ldx(2 * c + 3), x(noise<T>(size(r, ldx), 1, spread)) {}
+
+  template <class Backend> std::vector<T> plain(typename Backend::stream stream) const {
+    std::vector<T> y(size(rows, cols));
+    run_on<kernels::silu_mul<Keep, T>, Backend>(stream, {x.data(), y.data(), nullptr, nullptr, rows, cols, ldx});
+    return y;
+  }
+  struct Codes {
+    std::vector<int8> q;
+    std::vector<float> scale;
+    bool operator==(const Codes&) const = default;
+  };
+  template <class Backend> Codes quantized(typename Backend::stream stream) const {
+    Codes c{std::vector<int8>(size(rows, cols)), std::vector<float>(static_cast<std::size_t>(rows))};
+    run_on<kernels::silu_mul<Int8, T>, Backend>(stream, {x.data(), nullptr, c.q.data(), c.scale.data(), rows, cols, ldx});
+    return c;
+  }
+};
+
+template <class T> struct SiluMul : testing::Test {};
+using Types = testing::Types<float, bf16>;
+TYPED_TEST_SUITE(SiluMul, Types);
+
+TYPED_TEST(SiluMul, EqualsReference) {
+  using T = TypeParam;
+  for (const auto& [rows, cols] : {std::pair{0, 8}, {1, 1}, {3, 15}, {2, 16}, {4, 33}, {1, 3072}, {40, 1000}})
+    for (float spread : {0.01f, 1.0f, 30.0f}) {
+      SCOPED_TRACE(testing::Message() << rows << " x " << cols << " spread " << spread);
+      const Case<T> c(rows, cols, spread);
+      const auto want = c.template plain<Ref>({});
+      const auto want_q = c.template quantized<Ref>({});
+      at_every_level([&] {
+        const auto got = c.template plain<Cpu>(pool(2));
+        EXPECT_TRUE(close(got, want, 1e-30f, std::same_as<T, float> ? 16 * ulp<T> : 2 * ulp<T>));
+        const auto got_q = c.template quantized<Cpu>(pool(2));
+        EXPECT_TRUE(close(got_q.scale, want_q.scale, 0, 2 * ulp<bf16>));
+        for (int r = 0; r < rows; ++r) {
+          std::vector<float> y;
+          for (int i = 0; i < cols; ++i) y.push_back(static_cast<float>(got[size(r, cols) + static_cast<std::size_t>(i)]));
+          const float scale = codec::scale_of(y.data(), cols);
+          ASSERT_EQ(got_q.scale[static_cast<std::size_t>(r)], scale);
+          for (std::size_t i = 0; i < y.size(); ++i)
+            ASSERT_EQ(got_q.q[size(r, cols) + i], codec::encode(y[i], scale)) << r << " " << i;
+        }
+        for (int threads : {1, 3}) {
+          EXPECT_TRUE(identical(c.template plain<Cpu>(pool(threads)), got));
+          EXPECT_EQ(c.template quantized<Cpu>(pool(threads)), got_q);
+        }
+      });
+    }
+}
+
+TYPED_TEST(SiluMul, ExtremeGates) {
+  using T = TypeParam;
+  Case<T> c(1, 8, 1);
+  const float gates[] = {0, -0.0f, 88, -88, 1000, -1000, 3e38f, -3e38f};
+  for (std::size_t i = 0; i < 8; ++i) c.x[i] = T(gates[i]), c.x[8 + i] = T(0.5f);
+  const auto want = c.template plain<Ref>({});
+  at_every_level([&] { EXPECT_TRUE(close(c.template plain<Cpu>(pool(1)), want, 1e-35f, 16 * 0x1p-24f)); });
+}
+
+TYPED_TEST(SiluMul, NaNStaysWhereItIs) {
+  using T = TypeParam;
+  Case<T> c(1, 20, 1);
+  c.x[3] = T(NAN);   // a gate
+  c.x[37] = T(NAN);  // the up of column 17
+  at_every_level([&] {
+    const auto got = c.template plain<Cpu>(pool(1));
+    for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(std::isnan(static_cast<float>(got[i])), i == 3 || i == 17) << i;
+  });
+}
+
+}  // namespace
+}  // namespace atom

@@ -1,0 +1,175 @@
+// rmsnorm (all flags) and layernorm on Cpu against Ref, and fused against composed.
+#include <gtest/gtest.h>
+
+#include "atom/ops/norm_cpu.hpp"
+#include "atom/ops/norm_ref.hpp"
+
+#include "conformance.hpp"
+#include "cpu_setting.hpp"
+
+namespace atom {
+namespace {
+
+using namespace test;
+using kernels::NormFlags;
+using quant::Keep;
+using Int8 = quant::PerToken<int8>;
+using codec = quant::codec<Int8>;
+
+struct Shape {
+  int rows, cols;
+};
+const std::vector<Shape> shapes = {{0, 64}, {1, 1}, {1, 7}, {3, 16}, {2, 17}, {5, 100}, {1, 1024}, {33, 1024}, {70, 4097}};
+
+std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+template <class T> struct Result {
+  std::vector<T> residual, y;
+  std::vector<int8> q;
+  std::vector<float> scale;
+  bool operator==(const Result& o) const {
+    return identical(residual, o.residual) && identical(y, o.y) && q == o.q && identical(scale, o.scale);
+  }
+};
+
+/// One case: x has a row stride wider than its columns.
+template <class T> struct Case {
+  Shape shape;
+  int ldx;
+  std::vector<T> x, residual;
+  std::vector<float> w, b;
+  explicit Case(Shape s, float spread = 1) : shape(s), ldx(s.cols + 5) {
+    x = noise<T>(size(s.rows, ldx), 1, spread);
+    residual = noise<T>(size(s.rows, s.cols), 2, spread);
+    w = noise<float>(size(1, s.cols), 3);
+    b = noise<float>(size(1, s.cols), 4);
+  }
+
+  template <NormFlags F, class Q, class Backend> Result<T> rms(typename Backend::stream stream, bool with_x = true) const {
+    const std::size_t n = size(shape.rows, shape.cols);
+    using op = kernels::rmsnorm<F, Q, T>;
+    Result<T> r{residual, std::vector<T>(op::quantizes ? 0 : n), std::vector<int8>(op::quantizes ? n : 0),
+                std::vector<float>(op::quantizes ? static_cast<std::size_t>(shape.rows) : 0)};
+    run_on<op, Backend>(stream,
+                        {with_x ? x.data() : nullptr, F.residual ? r.residual.data() : nullptr, w.data(),
+                         op::quantizes ? nullptr : r.y.data(), r.q.data(), r.scale.data(), shape.rows, shape.cols, ldx, 1e-6f});
+    return r;
+  }
+  template <class Backend> std::vector<T> layer(typename Backend::stream stream, bool with_b) const {
+    std::vector<T> y(size(shape.rows, shape.cols));
+    run_on<kernels::layernorm<T>, Backend>(
+        stream, {residual.data(), w.data(), with_b ? b.data() : nullptr, y.data(), shape.rows, shape.cols, 1e-5f});
+    return y;
+  }
+};
+
+void near_codes(const std::vector<int8>& got, const std::vector<int8>& want, int steps) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) ASSERT_LE(std::abs(got[i] - want[i]), steps) << i;
+}
+
+template <class T> struct Norm : testing::Test {};
+using Types = testing::Types<float, bf16>;
+TYPED_TEST_SUITE(Norm, Types);
+
+// float: the sum of squares runs in float lanes. bf16: a value between two numbers may round the other way, twice, and one step
+// is up to two units of tolerance.
+template <class T> constexpr float relative = std::same_as<T, float> ? 16 * ulp<T> : 4 * ulp<T>;
+template <class T> constexpr int steps = std::same_as<T, float> ? 1 : 2;  // what that makes of a code
+
+template <class T, NormFlags F> void check_rms(bool with_x) {
+  for (const Shape& s : shapes)
+    for (float spread : {1e-3f, 1.0f, 300.0f}) {
+      SCOPED_TRACE(testing::Message() << s.rows << " x " << s.cols << " spread " << spread);
+      const Case<T> c(s, spread);
+      const auto want = c.template rms<F, Keep, Ref>({}, with_x);
+      const auto want_q = c.template rms<F, Int8, Ref>({}, with_x);
+      at_every_level([&] {
+        const auto got = c.template rms<F, Keep, Cpu>(pool(2), with_x);
+        EXPECT_TRUE(identical(got.residual, want.residual));
+        EXPECT_TRUE(close(got.y, want.y, 0, relative<T>));
+        const auto got_q = c.template rms<F, Int8, Cpu>(pool(2), with_x);
+        EXPECT_TRUE(close(got_q.scale, want_q.scale, 0, relative<T>));
+        near_codes(got_q.q, want_q.q, steps<T>);
+        for (int r = 0; r < s.rows; ++r) {  // the kernel's own output through the codec, bit by bit
+          std::vector<float> y;
+          for (int i = 0; i < s.cols; ++i) y.push_back(static_cast<float>(got.y[size(r, s.cols) + static_cast<std::size_t>(i)]));
+          const float scale = codec::scale_of(y.data(), s.cols);
+          ASSERT_EQ(got_q.scale[static_cast<std::size_t>(r)], scale);
+          for (std::size_t i = 0; i < y.size(); ++i)
+            ASSERT_EQ(got_q.q[size(r, s.cols) + i], codec::encode(y[i], scale)) << r << " " << i;
+        }
+        for (int threads : {1, 3}) {
+          EXPECT_EQ((c.template rms<F, Keep, Cpu>(pool(threads), with_x)), got);
+          EXPECT_EQ((c.template rms<F, Int8, Cpu>(pool(threads), with_x)), got_q);
+        }
+      });
+    }
+}
+
+TYPED_TEST(Norm, RmsEqualsReference) { check_rms<TypeParam, NormFlags{}>(true); }
+TYPED_TEST(Norm, RmsWithResidualEqualsReference) { check_rms<TypeParam, NormFlags{.residual = true}>(true); }
+TYPED_TEST(Norm, RmsWithNothingToAddYet) { check_rms<TypeParam, NormFlags{.residual = true}>(false); }
+
+TYPED_TEST(Norm, FusedEqualsComposed) {
+  using T = TypeParam;
+  const Case<T> c({9, 1000});
+  Case<T> summed = c;
+  for (int r = 0; r < 9; ++r)
+    for (int i = 0; i < 1000; ++i) {
+      T& to = summed.x[size(r, c.ldx) + static_cast<std::size_t>(i)];
+      to = T(static_cast<float>(c.residual[size(r, 1000) + static_cast<std::size_t>(i)]) + static_cast<float>(to));
+    }
+  at_every_level([&] {
+    const auto fused = c.template rms<NormFlags{.residual = true}, Int8, Cpu>(pool(2));
+    const auto normed = summed.template rms<NormFlags{}, Keep, Cpu>(pool(2));
+    for (int r = 0; r < 9; ++r) {
+      std::vector<float> y;
+      for (int i = 0; i < 1000; ++i) y.push_back(static_cast<float>(normed.y[size(r, 1000) + static_cast<std::size_t>(i)]));
+      const float scale = codec::scale_of(y.data(), 1000);
+      ASSERT_EQ(fused.scale[static_cast<std::size_t>(r)], scale);
+      for (std::size_t i = 0; i < 1000; ++i) {
+        const float back = codec::decode(fused.q[size(r, 1000) + i], scale);
+        ASSERT_LE(std::fabs(back - y[i]), scale * 0.5001f) << r << " " << i;  // half a step, and what the division rounds
+      }
+    }
+  });
+}
+
+TYPED_TEST(Norm, ARowOfZerosHasScaleZero) {
+  Case<TypeParam> c({2, 40});
+  std::fill(c.x.begin(), c.x.end(), TypeParam(0.0f));
+  at_every_level([&] {
+    const auto got = c.template rms<NormFlags{}, Int8, Cpu>(pool(1));
+    EXPECT_EQ(got.scale, std::vector<float>(2, 0.0f));
+    EXPECT_EQ(got.q, std::vector<int8>(80, 0));
+  });
+}
+
+TYPED_TEST(Norm, NaNStaysInItsRow) {
+  using T = TypeParam;
+  Case<T> c({3, 50});
+  c.x[size(1, c.ldx) + 49] = T(NAN);
+  at_every_level([&] {
+    const auto got = c.template rms<NormFlags{}, Keep, Cpu>(pool(1));
+    for (std::size_t i = 0; i < 150; ++i) EXPECT_EQ(std::isnan(static_cast<float>(got.y[i])), i / 50 == 1) << i;
+  });
+}
+
+TYPED_TEST(Norm, LayerEqualsReference) {
+  using T = TypeParam;
+  for (const Shape& s : shapes)
+    for (bool with_b : {false, true}) {
+      SCOPED_TRACE(testing::Message() << s.rows << " x " << s.cols);
+      const Case<T> c(s);
+      const auto want = c.template layer<Ref>({}, with_b);
+      at_every_level([&] {
+        const auto got = c.template layer<Cpu>(pool(2), with_b);
+        EXPECT_TRUE(close(got, want, 64 * 0x1p-24f, 16 * 0x1p-24f + (std::same_as<T, bf16> ? 2 * ulp<T> : 0)));
+        for (int threads : {1, 3}) EXPECT_TRUE(identical(c.template layer<Cpu>(pool(threads), with_b), got));
+      });
+    }
+}
+
+}  // namespace
+}  // namespace atom
