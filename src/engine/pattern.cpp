@@ -13,11 +13,29 @@ namespace {
 constexpr std::size_t longest_regex = 64 << 10;  // the longest known is below 2 KiB
 constexpr std::uint32_t match_limit = 100'000'000, depth_limit = 1'000'000, heap_limit_kib = 64 << 10;
 
-// PCRE2's \s counts U+180E, which left White_Space with Unicode 6.3; and an explicit set is one bit test for most characters.
+// \s, \w and \b mean Unicode's sets in Oniguruma. PCRE2's \s also counts U+180E, which left White_Space with Unicode 6.3, and its
+// \w lacks marks. (An explicit set is one bit test for most characters, too.)
 constexpr std::string_view space = R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 constexpr std::string_view not_space =
     R"(\x00-\x08\x0e-\x1f\x21-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e})"
     R"(\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
+constexpr std::string_view word = R"(\p{L}\p{M}\p{N}\p{Pc})";
+
+/// What stands for an escape of one letter that PCRE2 reads differently; empty: the escape itself. `in_set`: between [ and ].
+std::string translated_escape(char letter, bool in_set) {
+  const auto set = [&](std::string_view members, const char* open) { return open + std::string(members) + "]"; };
+  switch (letter) {
+    case 's': return in_set ? std::string(space) : set(space, "[");
+    case 'S': return in_set ? std::string(not_space) : set(not_space, "[");
+    case 'w': return in_set ? std::string(word) : set(word, "[");
+    case 'W': return in_set ? "" : set(word, "[^");
+    case 'b':
+      return in_set ? ""
+                    : "(?:(?<=" + set(word, "[") + ")(?!" + set(word, "[") + ")|(?<!" + set(word, "[") + ")(?=" + set(word, "[") +
+                          "))";
+    default: return "";
+  }
+}
 
 /// The expression as PCRE2 has to read it. Throws on what the two engines read differently.
 std::string translated(std::string_view regex, const std::string& where) {
@@ -33,11 +51,12 @@ std::string translated(std::string_view regex, const std::string& where) {
     const char following = i + 1 < source.size() ? source[i + 1] : '\0';
     if (c == '\\') {
       ++i;
-      if (following == 's' || following == 'S') {
-        const std::string_view set = following == 's' ? space : not_space;
-        out += in_set ? std::string(set) : "[" + std::string(set) + "]";
+      if (following == 'h' || following == 'H' || following == 'B' || (in_set && following == 'W')) {
+        refuse(std::string("\\") + following + (in_set ? " in a set" : ""));
+      }
+      if (const std::string other = translated_escape(following, in_set); !other.empty()) {
+        out += other;
       } else {
-        if (following == 'h' || following == 'H') refuse("\\h");
         out += c;
         if (following != '\0') out += following;
       }

@@ -6,7 +6,7 @@
 
 namespace atom {
 
-template <quant::Scheme Q, class T>
+template <cpu::Output Q, cpu::Activation T>
 void impl<kernels::silu_mul<Q, T>, Cpu>::run(Cpu::stream pool, const typename kernels::silu_mul<Q, T>::args& a) noexcept {
   cpu::SiluRows<T> rows{a.gate_up, a.y, nullptr, a.scale, a.cols, a.ldx};
   if constexpr (kernels::silu_mul<Q, T>::quantizes) rows.q = a.q;

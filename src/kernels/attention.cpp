@@ -72,9 +72,9 @@ template <class Op, class T, class Kv, int D> class Wave {
  private:
   float* scratch(int thread) noexcept { return static_cast<float*>(pool_->scratch(thread)); }
   float* partials(int i, int chunk, int kv_head) noexcept {
-    return partials_ + (static_cast<std::ptrdiff_t>(first_partial_[i] + chunk) * a_.heads + kv_head * group_) * partial_floats(D);
+    return partials_ + (static_cast<std::ptrdiff_t>(first_partial_[i] + chunk) * a_.heads + kv_head * group_) * (D + partial_extra);
   }
-  std::ptrdiff_t partials_stride() const noexcept { return static_cast<std::ptrdiff_t>(a_.heads) * partial_floats(D); }
+  std::ptrdiff_t partials_stride() const noexcept { return static_cast<std::ptrdiff_t>(a_.heads) * (D + partial_extra); }
 
   /// Rows [row, row + rows) of sequence s, in its own numbering.
   AttentionTask<T, Kv> task_of(int s, int kv_head, int row, int rows) const noexcept {
@@ -127,7 +127,7 @@ template <class Op, class T, class Kv, int D> class Wave {
   const typename Op::args& a_;
   const Functions<T, Kv>& f_;
   int group_;
-  float* partials_;  // (wave_partials, heads) of partial_floats(D), behind thread 0's own scratch
+  float* partials_;  // (wave_partials, heads) of (D + partial_extra), behind thread 0's own scratch
   int count_ = 0;
   int first_task_[wave_sequences + 1] = {};
   int first_partial_[wave_sequences] = {};
@@ -137,11 +137,11 @@ template <class Op, class T, class Kv, int D> class Wave {
 
 std::size_t attention_scratch_bytes(int heads, int kv_heads, int head_dim) {
   const auto partials =
-      std::size_t{wave_partials} * static_cast<std::size_t>(heads) * static_cast<std::size_t>(partial_floats(head_dim));
+      std::size_t{wave_partials} * static_cast<std::size_t>(heads) * static_cast<std::size_t>(head_dim + partial_extra);
   return (thread_floats(heads / kv_heads, head_dim) + partials) * sizeof(float);
 }
 
-template <class T, class Kv, int D>
+template <cpu::Activation T, cpu::CacheOf<T> Kv, int D>
 void impl<kernels::paged_attention<T, Kv, D>, Cpu>::run(Cpu::stream pool,
                                                         const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept {
   ATOM_ASSERT(a.scale > 0, "scores are scaled after their maximum is taken");

@@ -17,7 +17,7 @@ template <class W, class T> auto copier() {
 
 }  // namespace
 
-template <class W, class T>
+template <cpu::Table W, cpu::Activation T>
 void impl<kernels::embed<W, T>, Cpu>::run(Cpu::stream pool, const typename kernels::embed<W, T>::args& a) noexcept {
   const auto copy = copier<W, T>();
   cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) {
@@ -32,7 +32,7 @@ void impl<kernels::embed<W, T>, Cpu>::run(Cpu::stream pool, const typename kerne
   });
 }
 
-template <class T>
+template <cpu::Activation T>
 void impl<kernels::gather_rows<T>, Cpu>::run(Cpu::stream pool, const typename kernels::gather_rows<T>::args& a) noexcept {
   const auto copy = copier<T, T>();
   cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) {

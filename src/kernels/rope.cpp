@@ -9,7 +9,7 @@
 
 namespace atom {
 
-template <class T, int D, kernels::RopeFlags F>
+template <cpu::Activation T, int D, kernels::RopeFlags F>
 void impl<kernels::rope<T, D, F>, Cpu>::run(Cpu::stream pool, const typename kernels::rope<T, D, F>::args& a) noexcept {
   const cpu::RopeRows<T> rows{
       a.qkv, a.positions,  a.cos_sin, F.qk_norm ? a.q_norm : nullptr, F.qk_norm ? a.k_norm : nullptr, D, a.heads, a.kv_heads,
@@ -18,7 +18,7 @@ void impl<kernels::rope<T, D, F>, Cpu>::run(Cpu::stream pool, const typename ker
   cpu::for_rows(pool, a.rows, (a.heads + a.kv_heads) * D, [&](int first, int count) { rotate(rows, first, count); });
 }
 
-template <class T, class Kv, int D>
+template <cpu::Activation T, cpu::CacheOf<T> Kv, int D>
 void impl<kernels::kv_write<T, Kv, D>, Cpu>::run(Cpu::stream pool, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept {
   using layout = kernels::KvLayout<Kv, D>;
   const auto copy = [] {

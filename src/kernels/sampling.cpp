@@ -67,7 +67,7 @@ class Ranking {
       sort(b);
       for (int i = 0; i < buckets_.count[b]; ++i) {
         last_ = ids_[i];
-        p = {p.count + 1, p.mass + double{weight_[last_]}};
+        p = {p.count + 1, p.mass + static_cast<double>(weight_[last_])};
         if (enough(p)) return p;
       }
     }
@@ -108,12 +108,13 @@ int choose(const Passes& pass, const float* x, int n, const kernels::SampleParam
   if (p.top_k > 0 && p.top_k < n) kept = ranking.shortest([&](Prefix t) { return t.count >= p.top_k; });
   if (p.top_p < 1) {
     const Prefix before = kept;
-    kept = ranking.shortest([&](Prefix t) { return t.count >= before.count || t.mass >= double{p.top_p} * before.mass; });
+    kept =
+        ranking.shortest([&](Prefix t) { return t.count >= before.count || t.mass >= static_cast<double>(p.top_p) * before.mass; });
   }
   if (p.min_p > 0)
     if (const int likely = std::max(1, pass.count_at_least(weight, n, p.min_p)); likely < kept.count)
       kept = ranking.shortest([&](Prefix t) { return t.count >= likely; });
-  const double target = double{uniform(p.seed, p.counter)} * kept.mass;
+  const double target = static_cast<double>(uniform(p.seed, p.counter)) * kept.mass;
   ranking.shortest([&](Prefix t) { return t.count >= kept.count || t.mass > target; });
   return ranking.last();
 }

@@ -91,6 +91,7 @@ TEST(TokenizerRefuses, ExpressionsItCannotRead) {
   expect_refused(regex(std::string(100'000, 'a')), "an expression of 100000 bytes; at most 65536 are accepted");
   expect_refused(regex("[a-z&&[^b]]"), "is not supported; rewrite the expression");
   expect_refused(regex("\\\\h+"), R"(\h is not supported)");
+  expect_refused(regex("a\\\\Bb"), R"(\B is not supported)");
   expect_refused(regex("a{1,3}+"), "{n,m}+ is not supported");
   expect_refused(regex(""), "an empty expression");
   expect_refused({.normalizer = R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})"},

@@ -316,6 +316,12 @@ TEST(Pretokenizer, SpaceIsUnicodeWhiteSpace) {
   EXPECT_EQ(split("Removed", "\\\\S+", "a\u180eb c"), (Pieces{" "}));
 }
 
+TEST(Pretokenizer, WordsHoldMarksAndNumbers) {
+  EXPECT_EQ(split("Isolated", "\\\\w+", "a\u0301\u00bd-c"), (Pieces{"a\u0301\u00bd", "-", "c"}));
+  EXPECT_EQ(split("Isolated", "[\\\\w-]+|\\\\W", "a\u0301-c !"), (Pieces{"a\u0301-c", " ", "!"}));
+  EXPECT_EQ(split("Isolated", "\\\\bt", "at t\u0301t-t"), (Pieces{"at ", "t", "\u0301t-", "t"}));
+}
+
 TEST(Pretokenizer, DollarIsTheEndOfALine) {
   EXPECT_EQ(split("Removed", "\\\\s+$", "a  \n b  "), (Pieces{"a", "\n b"}));
   EXPECT_EQ(split("Removed", "b$", "ab\nb"), (Pieces{"a", "\n"}));

@@ -139,7 +139,8 @@ TYPED_TEST(LinearCpu, AgreesWithRefForAnyShapeAndThreadCount) {
   using Y = typename P::Y;
   Pools pools(1100);
   const int shapes[][2] = {{1, 1}, {7, 5}, {32, 64}, {33, 31}, {129, 200}, {70, 1027}};
-  for (const auto& [out, in] : shapes) {
+  for (const auto& shape : shapes) {
+    const int out = shape[0], in = shape[1];
     for (bool bias : {false, true}) {
       const P problem(100, out, in, bias);
       const std::vector<Y> all = problem.reference();
@@ -162,7 +163,7 @@ TYPED_TEST(LinearCpu, AgreesWithRefForAnyShapeAndThreadCount) {
 // More rows than one pass over the weights takes, and an `in` that needs several blocks.
 TYPED_TEST(LinearCpu, ManyRowsTakeSeveralPasses) {
   using P = Problem<TypeParam>;
-  const P problem(1100, 40, 1500, true);
+  const P problem(1100, 20, 1500, true);
   const Packed packed = problem.packed();
   const auto want = problem.reference();
   Pools pools(1500);

@@ -3,31 +3,26 @@
 // attention.cpp, for head widths 16, 32, 64, 96, 128 and 256.
 // To extend: another element type is a term in the clause, an instance at the bottom of the source and one in
 // src/kernels/cpu/attention_*.cpp; another head width (a multiple of 16) an instance in the sources only.
-#include <concepts>
 #include <cstddef>
 
 #include "atom/core/backend.hpp"
 #include "atom/ops/attention_op.hpp"
+#include "atom/ops/cpu_types.hpp"
 
 namespace atom {
 
 /// What paged_attention needs of every thread's scratch: the engine passes it to ThreadPool::reserve at set-up.
 std::size_t attention_scratch_bytes(int heads, int kv_heads, int head_dim);
 
-template <class T, int D, kernels::RopeFlags F>
-requires(std::same_as<T, float> || std::same_as<T, bf16>) struct impl<kernels::rope<T, D, F>, Cpu> {
+template <cpu::Activation T, int D, kernels::RopeFlags F> struct impl<kernels::rope<T, D, F>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::rope<T, D, F>::args& a) noexcept;
 };
 
-template <class T, class Kv, int D>
-requires(std::same_as<T, Kv> && (std::same_as<T, float> || std::same_as<T, bf16>)) ||
-    (std::same_as<T, float> && std::same_as<Kv, bf16>)struct impl<kernels::kv_write<T, Kv, D>, Cpu> {
+template <cpu::Activation T, cpu::CacheOf<T> Kv, int D> struct impl<kernels::kv_write<T, Kv, D>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
 };
 
-template <class T, class Kv, int D>
-requires(std::same_as<T, Kv> && (std::same_as<T, float> || std::same_as<T, bf16>)) ||
-    (std::same_as<T, float> && std::same_as<Kv, bf16>)struct impl<kernels::paged_attention<T, Kv, D>, Cpu> {
+template <cpu::Activation T, cpu::CacheOf<T> Kv, int D> struct impl<kernels::paged_attention<T, Kv, D>, Cpu> {
   static_assert(D % 16 == 0, "atom: the Cpu backend's attention takes head widths that are multiples of 16");
   static void run(Cpu::stream pool, const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept;
 };

@@ -14,13 +14,13 @@ template <class Level, class T> void Activations<Level, T>::silu_mul(const SiluR
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
     const auto value = [&](int i, auto lanes) {
       const auto g = S::load(gate + i, lanes);
-      const auto silu = S::rounded(g / (S::set(1) + exp<Level>(S::zero() - g)), gate);
+      const auto silu = S::rounded(g / (S::set(1) + exp_for<Level>(S::zero() - g, gate)), gate);
       return S::rounded(silu * S::load(up + i, lanes), gate);
     };
     if (a.q)
       a.scale[r] = quantize_row<Level>(a.cols, value, a.q + at);
     else
-      each<Level>(a.cols, [&](int i, auto lanes) { S::store(a.y + at + i, value(i, lanes), lanes); });
+      each<Level>(a.cols, [&](int i, auto lanes) { S::store_rounded(a.y + at + i, value(i, lanes), lanes); });
   }
 }
 

@@ -34,15 +34,16 @@ template <class T, class Kv> struct AttentionTask {
   float scale;
 };
 
-// Partial result of one query head: sum of p * v (d), then the largest score, in powers of two, and the sum of p.
-inline constexpr int partial_floats(int d) { return d + 16; }
+// Partial result of one query head: sum of p * v (d), then the largest score, in powers of two, and the sum of p; d + partial_extra
+// floats.
+inline constexpr int partial_extra = 16;
 
 inline constexpr std::size_t prefill_floats(int d) {
   constexpr int lanes = query_lanes + 32;
   return static_cast<std::size_t>(2 * lanes * d + 2 * key_chunk * d + 2 * key_chunk * 32 + 32 * d + 3 * lanes);
 }
 inline constexpr std::size_t decode_floats(int group, int d) {
-  return static_cast<std::size_t>(group) * static_cast<std::size_t>(d + decode_block + partial_floats(d));
+  return static_cast<std::size_t>(group) * static_cast<std::size_t>(d + decode_block + d + partial_extra);
 }
 
 template <class Level, class T, class Kv> struct Attention {

@@ -6,7 +6,7 @@
 namespace atom::cpu {
 namespace {
 
-constexpr int L = 32, tile_bytes = 1024, tile_side = 16;  // 16 rows of 64 bytes
+constexpr int L = 32;  // lanes of a tile of queries: two tile registers
 
 struct TileConfig {
   unsigned char palette = 1, start_row = 0, reserved[14] = {};

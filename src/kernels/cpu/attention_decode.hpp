@@ -50,7 +50,7 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
   using S = Simd<Level>;
   constexpr int heads_at_once = S::width == 16 ? 4 : 2;  // times four tokens: what the registers hold
   constexpr float log2e = 1.44269504f;
-  const int d = a.d, group = a.group, stride = partial_floats(d), last = first + tokens;
+  const int d = a.d, group = a.group, stride = (d + partial_extra), last = first + tokens;
   float* q = scratch;
   float* p = q + static_cast<std::ptrdiff_t>(group) * d;  // (group, decode_block): scores, then probabilities
   for (int i = 0; i < group * d; i += S::width) S::store(q + i, S::load(a.q + i) * S::set(a.scale * log2e));
@@ -115,7 +115,7 @@ void Attention<Level, T, Kv>::merge(const AttentionTask<T, Kv>& a, float* partia
   using S = Simd<Level>;
   const int d = a.d;
   for (int h = 0; h < a.group; ++h) {
-    float* part = partials + h * partial_floats(d);
+    float* part = partials + h * (d + partial_extra);
     float highest = part[d], total = 0;
     for (int c = 1; c < chunks; ++c) highest = part[c * stride + d] > highest ? part[c * stride + d] : highest;
     for (int c = 0; c < chunks; ++c) {

@@ -17,7 +17,7 @@ template <class Level, class T> void Norms<Level, T>::rms(const RmsRows<T>& a, i
     if (h && x) {
       each<Level>(a.cols, [&](int i, auto lanes) {
         const auto v = S::rounded(S::load(h + i, lanes) + S::load(x + i, lanes), h);
-        S::store(h + i, v, lanes);
+        S::store_rounded(h + i, v, lanes);
         squares = S::fma(v, v, squares);
       });
       x = h;
@@ -36,7 +36,7 @@ template <class Level, class T> void Norms<Level, T>::rms(const RmsRows<T>& a, i
     if (a.q)
       a.scale[r] = quantize_row<Level>(a.cols, normed, a.q + at);
     else
-      each<Level>(a.cols, [&](int i, auto lanes) { S::store(a.y + at + i, normed(i, lanes), lanes); });
+      each<Level>(a.cols, [&](int i, auto lanes) { S::store_rounded(a.y + at + i, normed(i, lanes), lanes); });
   }
 }
 

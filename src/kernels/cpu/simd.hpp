@@ -87,7 +87,7 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   static V load(const bf16* p) { return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
   static V load(const fp16* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
-  static void store(bf16* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(v)); }
+  static void store(bf16* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), upper_halves(round_to_bf16(v))); }
   static void store(int8* p, V v) {  // v: whole numbers in [-128, 127]
     const __m128i words = pack(_mm256_cvtps_epi32(v));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
@@ -104,6 +104,12 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   }
   template <class P> static V load(const P* p, Whole) { return load(p); }
   template <class P> static void store(P* p, V v, Whole) { store(p, v); }
+  /// Stores what rounded() returned: nothing is left to round.
+  template <class Lanes> static void store_rounded(float* p, V v, Lanes lanes) { store(p, v, lanes); }
+  static void store_rounded(bf16* p, V v, Whole) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), upper_halves(_mm256_castps_si256(v)));
+  }
+  static void store_rounded(bf16* p, V v, Tail t) { store(p, v, t); }
   static V keep(V v, Tail t) {  // lanes beyond the tail become zero
     return _mm256_and_ps(
         v, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(t.n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))));
@@ -111,18 +117,24 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   static V keep(V v, Whole) { return v; }
   /// v as it would be after a trip through memory.
   static V rounded(V v, const float*) { return v; }
-  static V rounded(V v, const bf16*) { return widen(narrow(v)); }
+  static V rounded(V v, const bf16*) {
+    return _mm256_castsi256_ps(_mm256_and_si256(round_to_bf16(v), _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+  }
 
  private:
   static unsigned bits(V mask) { return static_cast<unsigned>(_mm256_movemask_ps(mask)); }
   static V widen(__m128i raw) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(raw), 16)); }
   static __m128i pack(__m256i v) { return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
-  static __m128i narrow(V v) {  // round to nearest even, every NaN to 0x7fc0, as atom::bf16 does
+  /// bf16 in the upper halves: nearest even, every NaN to 0x7fc0, as atom::bf16 does.
+  static __m256i round_to_bf16(V v) {
     const __m256i u = _mm256_castps_si256(v);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
-    const __m256i up = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
     const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-    const __m256i words = _mm256_blendv_epi8(up, _mm256_set1_epi32(0x7fc0), nan);
+    return _mm256_blendv_epi8(up, _mm256_set1_epi32(0x7fc00000), nan);
+  }
+  static __m128i upper_halves(__m256i u) {
+    const __m256i words = _mm256_srli_epi32(u, 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   }
 };
@@ -184,30 +196,37 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static V load(const bf16* p) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
   static V load(const fp16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
   static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
-  static void store(bf16* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v)); }
+  static void store(bf16* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), upper_halves(round_to_bf16(v))); }
   static void store(int8* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))); }
   static V load(const float* p, Tail t) { return _mm512_maskz_loadu_ps(t.mask, p); }
   static V load(const bf16* p, Tail t) { return widen(_mm256_maskz_loadu_epi16(t.mask, p)); }
   static V load(const fp16* p, Tail t) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(t.mask, p)); }
   static void store(float* p, V v, Tail t) { _mm512_mask_storeu_ps(p, t.mask, v); }
-  static void store(bf16* p, V v, Tail t) { _mm256_mask_storeu_epi16(p, t.mask, narrow(v)); }
+  static void store(bf16* p, V v, Tail t) { _mm256_mask_storeu_epi16(p, t.mask, upper_halves(round_to_bf16(v))); }
   static void store(int8* p, V v, Tail t) { _mm_mask_storeu_epi8(p, t.mask, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))); }
   template <class P> static V load(const P* p, Whole) { return load(p); }
   template <class P> static void store(P* p, V v, Whole) { store(p, v); }
+  template <class Lanes> static void store_rounded(float* p, V v, Lanes lanes) { store(p, v, lanes); }
+  static void store_rounded(bf16* p, V v, Whole) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), upper_halves(_mm512_castps_si512(v)));
+  }
+  static void store_rounded(bf16* p, V v, Tail t) { store(p, v, t); }
   static V keep(V v, Tail t) { return _mm512_maskz_mov_ps(t.mask, v); }
   static V keep(V v, Whole) { return v; }
   static V rounded(V v, const float*) { return v; }
-  static V rounded(V v, const bf16*) { return widen(narrow(v)); }
+  static V rounded(V v, const bf16*) {
+    return _mm512_castsi512_ps(_mm512_and_si512(round_to_bf16(v), _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+  }
 
  private:
   static V widen(__m256i raw) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16)); }
-  static __m256i narrow(V v) {
+  static __m512i round_to_bf16(V v) {
     const __m512i u = _mm512_castps_si512(v);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-    const __m512i up = _mm512_srli_epi32(_mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(up, nan, _mm512_set1_epi32(0x7fc0)));
+    const __m512i up = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+    return _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc00000));
   }
+  static __m256i upper_halves(__m512i u) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(u, 16)); }
 };
 template <> struct Simd<Avx512> : Simd512<Avx512> {};
 template <> struct Simd<Amx> : Simd512<Amx> {};
@@ -245,6 +264,12 @@ template <class Level> typename Simd<Level>::V exp(typename Simd<Level>::V x) {
   const auto f = S::negated_fma(n, S::set(ln2_low), S::negated_fma(n, S::set(ln2_high), x)) * S::set(log2e);
   return S::scale(polynomial<Level>(f, S::exp2_terms), n);
 }
+
+/// e^x as exact as a result of type T deserves: bf16, or float.
+template <class Level> typename Simd<Level>::V exp_for(typename Simd<Level>::V x, const bf16*) {
+  return exp2_coarse<Level>(x * Simd<Level>::set(1.44269504f));
+}
+template <class Level> typename Simd<Level>::V exp_for(typename Simd<Level>::V x, const float*) { return exp<Level>(x); }
 
 /// Calls step(i, lanes) for i = 0, width, 2 width ...: lanes is Whole, or Tail for a last incomplete vector.
 template <class Level, class Step> void each(int n, Step step) {
