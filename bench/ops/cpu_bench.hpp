@@ -1,6 +1,7 @@
 #pragma once
 // What the Cpu kernels' benches share: one pool, memory that is read from DRAM, and counters from an op's own cost().
 // ATOM_BENCH_THREADS=n sets the threads of the pool (default: all).
+#include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cstdlib>
 #include <cstring>

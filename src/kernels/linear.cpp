@@ -1,9 +1,10 @@
 // linear and quantize on Cpu: the portable half. Chooses kernels for the ISA level in force, packs activations, hands out panels.
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <cstdint>
 
 #include "atom/core/cpu_features.hpp"
+#include "atom/core/error.hpp"
 #include "atom/ops/linear_cpu.hpp"
 
 #include "cpu/linear_kernels.hpp"
@@ -46,7 +47,7 @@ template <class W> constexpr int weight_blocks(int in) {
   return static_cast<int>((in * std::ptrdiff_t{sizeof(W)} + block_bytes - 1) / block_bytes);
 }
 template <class W> constexpr std::ptrdiff_t panel_bytes(int in) {
-  return std::ptrdiff_t{weight_blocks<W>(in)} * 2 * tile_bytes + (std::same_as<W, int8> ? row_sum_bytes : 0);
+  return std::ptrdiff_t{weight_blocks<W>(in)} * block_pair_bytes + (std::same_as<W, int8> ? row_sum_bytes : 0);
 }
 constexpr int panel_count(int out) { return (out + panel_rows - 1) / panel_rows; }
 
@@ -75,6 +76,8 @@ void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, 
   j.a = base + thread_bytes;
   const int total = j.rows, step = rows_per_pass(total, a_row_bytes(j.a_blocks)), panels = panel_count(j.out);
   const int chunk = panels_per_chunk(panels, pool.threads()), chunks = (panels + chunk - 1) / chunk;
+  j.panels = panels;
+  j.skip = chunk * (pool.threads() - 1);
   for (int first = 0; first < total; first += step) {
     j.rows = std::min(step, total - first);
     constexpr int pack_rows = 16;
@@ -94,7 +97,7 @@ template <class W> std::size_t layout_bytes(int out, int in) {
 }
 template <class W> void layout_put(void* target, int, int in, const quant::WeightRows& rows) {
   put_panels(static_cast<char*>(target), panel_bytes<W>(in), static_cast<const char*>(rows.data),
-             rows.stride * std::ptrdiff_t{sizeof(W)}, in * static_cast<int>(sizeof(W)), rows.first, rows.count);
+             rows.stride * std::ptrdiff_t{sizeof(W)}, std::ptrdiff_t{in} * std::ptrdiff_t{sizeof(W)}, rows.first, rows.count);
   if constexpr (std::same_as<W, int8>)
     put_row_sums(static_cast<char*>(target), panel_bytes<W>(in), static_cast<const int8*>(rows.data), rows.stride, in, rows.first,
                  rows.count);
@@ -118,6 +121,8 @@ requires kernels::CpuLinear<Q, T, Y>
 void impl<kernels::linear<Q, T, Y>, Cpu>::run(ThreadPool* pool, const typename kernels::linear<Q, T, Y>::args& a) noexcept {
   using X = quant::input_t<Q, T>;
   using W = typename Q::weight;
+  ATOM_ASSERT(a.in > 0 && a.ldx >= a.in && a.ldy >= a.out, "linear: a row is shorter than its stride says");
+  ATOM_ASSERT(!quant::Scaled<Q> || (a.x_scale && a.w_scale), "linear: a quantised product needs both scales");
   if (a.rows <= 0 || a.out <= 0) return;
   const cpu::Choice& choice = cpu::choices<X, W>[static_cast<std::size_t>(cpu::isa())];
   const cpu::LinearKernel& kernel = a.rows < choice.many_from ? *choice.few : *choice.many;
@@ -136,6 +141,8 @@ void impl<kernels::linear<Q, T, Y>, Cpu>::run(ThreadPool* pool, const typename k
             .rows = a.rows,
             .out = a.out,
             .in = a.in,
+            .panels = 0,
+            .skip = 0,
             .w_blocks = blocks,
             .a_blocks = blocks * kernel.widening,
             .bf16_y = std::same_as<Y, bf16>,

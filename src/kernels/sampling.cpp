@@ -16,12 +16,13 @@ struct Passes {
   decltype(cpu::Sampling<cpu::Avx2>::extremes)* extremes;
   decltype(cpu::Sampling<cpu::Avx2>::find)* find;
   decltype(cpu::Sampling<cpu::Avx2>::weigh)* weigh;
+  decltype(cpu::Sampling<cpu::Avx2>::fill)* fill;
   decltype(cpu::Sampling<cpu::Avx2>::members)* members;
   decltype(cpu::Sampling<cpu::Avx2>::count_at_least)* count_at_least;
 };
 template <class Level> constexpr Passes passes() {
   using S = cpu::Sampling<Level>;
-  return {S::extremes, S::find, S::weigh, S::members, S::count_at_least};
+  return {S::extremes, S::find, S::weigh, S::fill, S::members, S::count_at_least};
 }
 
 /// Ascending with x, and a strict order even where a broken model's logits are NaN.
@@ -40,46 +41,66 @@ class Ranking {
   };
 
   Ranking(const Passes& pass, const float* x, int n, float temperature, float* weight, int* ids)
-      : pass_(pass), x_(x), n_(n), weight_(weight), ids_(ids) {
-    float low = 0;
-    pass_.extremes(x, n, &low, &high_);
-    // What lies 30 temperatures below the best has less than 1e-13 of its weight: such tokens need no buckets of their own.
-    const float range = std::min(high_ - low, 30 * temperature);
-    per_unit_ = cpu::logit_buckets / range;
-    pass_.weigh(x, n, high_, temperature, per_unit_, weight, buckets_);
+      : pass_(pass), x_(x), n_(n), temperature_(temperature), weight_(weight), ids_(ids) {
+    pass_.extremes(x, n, &low_, &high_);
+    pass_.weigh(x, n, high_, temperature, weight);
+    look(0);
   }
 
-  [[nodiscard]] Prefix all() const {
-    double mass = 0;
-    for (double m : buckets_.mass) mass += m;
-    return {n_, mass};
-  }
+  [[nodiscard]] Prefix all() const { return {n_, above_.mass + sum(buckets_)}; }
   /// The shortest prefix for which `enough` holds, or all; last() is its last token. `enough` must stay true as prefixes grow.
   template <class Enough> Prefix shortest(Enough enough) {
-    Prefix p{0, 0};
-    for (int b = 0; b < cpu::logit_buckets; ++b) {
-      if (buckets_.count[b] == 0) continue;
-      const Prefix whole{p.count + buckets_.count[b], p.mass + buckets_.mass[b]};
-      if (!enough(whole) && whole.count < n_) {
-        p = whole;
-        continue;
+    if (window_ > 0 && enough(above_)) look(0);
+    for (;;) {
+      Prefix p = above_;
+      for (int b = 0; b <= rest; ++b) {
+        if (buckets_.count[b] == 0) continue;
+        const Prefix whole{p.count + buckets_.count[b], p.mass + buckets_.mass[b]};
+        if (!enough(whole) && whole.count < n_) {
+          p = whole;
+          continue;
+        }
+        if (b == rest && window_ + 1 < windows) break;
+        sort(b);
+        for (int i = 0; i < buckets_.count[b]; ++i) {
+          last_ = ids_[i];
+          p = {p.count + 1, p.mass + static_cast<double>(weight_[last_])};
+          if (enough(p)) return p;
+        }
       }
-      sort(b);
-      for (int i = 0; i < buckets_.count[b]; ++i) {
-        last_ = ids_[i];
-        p = {p.count + 1, p.mass + static_cast<double>(weight_[last_])};
-        if (enough(p)) return p;
-      }
+      if (p.count == n_) return p;
+      look(window_ + 1);
     }
-    return p;
   }
   [[nodiscard]] int last() const { return last_; }
 
  private:
+  // Window i spans [i, i + 1) * window_width temperatures below the best. Three of them reach down to weights of 1e-13.
+  static constexpr int windows = 3, rest = cpu::logit_buckets - 1;
+  static constexpr float window_width = 10;
+
+  static double sum(const cpu::LogitBuckets& b) {
+    double mass = 0;
+    for (double m : b.mass) mass += m;
+    return mass;
+  }
+  /// Moves to a window: the first one, or the one below the current.
+  void look(int window) {
+    if (window == 0) {
+      above_ = {0, 0};
+    } else {
+      for (int b = 0; b < rest; ++b) above_ = {above_.count + buckets_.count[b], above_.mass + buckets_.mass[b]};
+    }
+    window_ = window;
+    sorted_ = -1;
+    const float width = std::min(high_ - low_, window_width * temperature_);
+    at_ = {high_, static_cast<float>(rest) / width, static_cast<float>(window * rest)};
+    pass_.fill(x_, weight_, n_, at_, buckets_);
+  }
   void sort(int bucket) {
     if (bucket == sorted_) return;
     sorted_ = bucket;
-    const int found = pass_.members(x_, n_, high_, per_unit_, bucket, ids_);
+    const int found = pass_.members(x_, n_, at_, bucket, ids_);
     std::sort(ids_, ids_ + found, [&](int l, int r) {
       const std::int32_t a = order_of(x_[l]), b = order_of(x_[r]);
       return a != b ? a > b : l < r;
@@ -89,10 +110,13 @@ class Ranking {
   const Passes& pass_;
   const float* x_;
   int n_;
+  float temperature_;
   float* weight_;  // (n)
   int* ids_;       // (n): the tokens of bucket sorted_, in order
-  float high_ = 0, per_unit_ = 0;
-  int sorted_ = -1, last_ = 0;
+  float low_ = 0, high_ = 0;
+  int window_ = 0, sorted_ = -1, last_ = 0;
+  cpu::LogitWindow at_{};
+  Prefix above_{0, 0};  // the tokens above the window
   cpu::LogitBuckets buckets_;
 };
 

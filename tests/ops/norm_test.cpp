@@ -19,7 +19,7 @@ using codec = quant::codec<Int8>;
 struct Shape {
   int rows, cols;
 };
-const std::vector<Shape> shapes = {{0, 64}, {1, 1}, {1, 7}, {3, 16}, {2, 17}, {5, 100}, {1, 1024}, {33, 1024}, {70, 4097}, {2, 9000}};
+const std::vector<Shape> shapes = {{0, 64}, {1, 1}, {1, 7}, {3, 16}, {2, 17}, {5, 100}, {1, 1024}, {33, 1024}, {20, 4097}, {2, 9000}};
 
 std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 
@@ -79,7 +79,7 @@ template <class T> constexpr int steps = std::same_as<T, float> ? 1 : 2;  // wha
 
 template <class T, NormFlags F> void check_rms(bool with_x) {
   for (const Shape& s : shapes)
-    for (float spread : {1e-3f, 1.0f, 300.0f}) {
+    for (float spread : {1e-3f, 300.0f}) {
       SCOPED_TRACE(testing::Message() << s.rows << " x " << s.cols << " spread " << spread);
       const Case<T> c(s, spread);
       const auto want = c.template rms<F, Keep, Ref>({}, with_x);

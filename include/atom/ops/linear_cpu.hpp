@@ -8,10 +8,11 @@
 // float, two bf16 or fp16, or four int8, neighbours along `in`. Rows and `in` are padded with zeros. An int8 panel ends with
 // the sums of its 32 rows (int32), which turn unsigned-by-signed products into signed ones.
 //
-// Arithmetic: float activations or weights: fp32 FMA. bf16 by bf16: fp32 sums of bf16 products (levels avx512_bf16 and amx flush
-// denormals). int8: exact int32 sums, so |in| <= 2^17. Results do not depend on the number of threads. A row's result may depend
-// on the other rows of the call only by the order of summation: fewer than 4 rows split the sum into more partial sums, and amx
-// uses another unit from 5 rows (bf16) on; int8 sums are the same always.
+// Arithmetic: where activations or weights are float or fp16, fp32 FMA; bf16 by bf16, fp32 sums of bf16 products (levels
+// avx512_bf16 and amx flush denormals); int8, exact int32 sums, so in <= 2^17. Results do not depend on the number of threads.
+// A row's result depends on the other rows of the call through the order of summation only: groups of fewer than 4 rows use
+// several partial sums, and level amx multiplies bf16 with its tiles from 4 rows on. int8 sums are the same always.
+// Extents stay below 2^28.
 #include <cstddef>
 
 #include "atom/core/backend.hpp"

@@ -37,12 +37,12 @@ template <class Convert> struct Expand16 {
   static constexpr int factor = 2;
   static const char* run(const char* w, int blocks, char* out, Fetch& fetch) {
     char* to = out;
-    for (int i = 0; i < blocks; ++i, w += 2 * tile_bytes, to += 4 * tile_bytes)
+    for (int i = 0; i < blocks; ++i, w += block_pair_bytes, to += 2 * block_pair_bytes)
       for (int d = 0; d < 16; ++d)
         for (int t = 0; t < 2; ++t) {
           const char* from = w + t * tile_bytes + d * 64;
           fetch.line();
-          char* row = to + d / 8 * 2 * tile_bytes + d % 8 * 128 + t * tile_bytes;
+          char* row = to + d / 8 * block_pair_bytes + d % 8 * 128 + t * tile_bytes;
           for (int v = 0; v < 64; v += 32) {
             const __m256i pair = _mm256_load_si256(reinterpret_cast<const __m256i*>(from + v));
             Fma::store(row + v, Convert::low(pair));

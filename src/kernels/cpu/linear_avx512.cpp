@@ -37,14 +37,14 @@ template <class Convert> struct Expand16 {
   static constexpr int factor = 2;
   static const char* run(const char* w, int blocks, char* out, Fetch& fetch) {
     char* to = out;
-    for (int i = 0; i < blocks; ++i, w += 2 * tile_bytes, to += 4 * tile_bytes)
+    for (int i = 0; i < blocks; ++i, w += block_pair_bytes, to += 2 * block_pair_bytes)
       for (int d = 0; d < 16; ++d)
 #pragma GCC unroll 2
         for (int t = 0; t < 2; ++t) {
           const char* from = w + t * tile_bytes + d * 64;
           fetch.line();
           const __m512i pair = _mm512_load_si512(from);
-          char* row = to + d / 8 * 2 * tile_bytes + d % 8 * 128 + t * tile_bytes;
+          char* row = to + d / 8 * block_pair_bytes + d % 8 * 128 + t * tile_bytes;
           _mm512_store_ps(row, Convert::low(pair));
           _mm512_store_ps(row + 64, Convert::high(pair));
         }

@@ -29,6 +29,7 @@ struct LinearJob {
   void* a;  // packed activations, shared by all threads
   std::ptrdiff_t ldx, ldy, panel_bytes;
   int rows, out, in;
+  int panels, skip;        // all panels; how many the other threads probably take between two chunks of one thread
   int w_blocks, a_blocks;  // 64-byte blocks of a weight row and of a packed activation row
   bool bf16_y;             // y is bf16, not float
   bool stream_y;           // y is too large to stay in cache and its rows begin on cache lines: write past the cache
@@ -44,8 +45,8 @@ struct LinearKernel {
 static inline std::ptrdiff_t a_row_bytes(int a_blocks) { return static_cast<std::ptrdiff_t>(a_blocks | 1) * block_bytes; }
 
 /// Copies rows of a weight (bytes, row stride in bytes) into their panels.
-void put_panels(char* target, std::ptrdiff_t panel_bytes, const char* rows, std::ptrdiff_t stride, int row_bytes, int first,
-                int count);
+void put_panels(char* target, std::ptrdiff_t panel_bytes, const char* rows, std::ptrdiff_t stride, std::ptrdiff_t row_bytes,
+                int first, int count);
 /// Adds the row sums at the end of int8 panels, for rows [first, first + count).
 void put_row_sums(char* target, std::ptrdiff_t panel_bytes, const std::int8_t* rows, std::ptrdiff_t stride, int in, int first,
                   int count);

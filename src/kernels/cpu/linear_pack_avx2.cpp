@@ -25,25 +25,25 @@ void transpose(const char* rows, std::ptrdiff_t stride, char* out) {
   }
 }
 
-void put_scalar(char* panel, const char* row, int row_in_panel, int begin, int end) {
-  for (int b = begin; b < end; ++b)
-    panel[b / block_bytes * 2 * tile_bytes + row_in_panel / 16 * tile_bytes + b % block_bytes / 4 * 64 + row_in_panel % 16 * 4 +
+void put_scalar(char* panel, const char* row, int row_in_panel, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  for (std::ptrdiff_t b = begin; b < end; ++b)
+    panel[b / block_bytes * block_pair_bytes + row_in_panel / 16 * tile_bytes + b % block_bytes / 4 * 64 + row_in_panel % 16 * 4 +
           b % 4] = row[b];
 }
 
 }  // namespace
 
-void put_panels(char* target, std::ptrdiff_t panel_bytes, const char* rows, std::ptrdiff_t stride, int row_bytes, int first,
-                int count) {
-  const int whole = row_bytes / 32 * 32;
+void put_panels(char* target, std::ptrdiff_t panel_bytes, const char* rows, std::ptrdiff_t stride, std::ptrdiff_t row_bytes,
+                int first, int count) {
+  const std::ptrdiff_t whole = row_bytes / 32 * 32;
   for (int r = 0; r < count;) {
     const int row = (first + r) % panel_rows;
     char* const panel = target + (first + r) / panel_rows * panel_bytes;
     const char* from = rows + r * stride;
     if (row % 8 == 0 && count - r >= 8) {
-      for (int b = 0; b < whole; b += 32)
+      for (std::ptrdiff_t b = 0; b < whole; b += 32)
         transpose(from + b, stride,
-                  panel + b / block_bytes * 2 * tile_bytes + row / 16 * tile_bytes + b % block_bytes * 16 + row % 16 * 4);
+                  panel + b / block_bytes * block_pair_bytes + row / 16 * tile_bytes + b % block_bytes * 16 + row % 16 * 4);
       for (int i = 0; i < 8; ++i) put_scalar(panel, from + i * stride, row + i, whole, row_bytes);
       r += 8;
     } else {

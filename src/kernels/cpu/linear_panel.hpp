@@ -52,13 +52,15 @@ template <class Block> void panels(const LinearJob& j, int first, int last, char
   const int most = acc_rows * streams <= 512 ? streams : acc_rows < 512 ? 512 / acc_rows : 1;
   const int depth = Block::depth(j);
   for (int p = first; p < last; p += most) {
-    const int group = last - p < most ? last - p : most, next_group = last - p - group < most ? last - p - group : most;
+    const int group = last - p < most ? last - p : most;
+    // What this thread reads next: a guess at the end of a chunk, and a wrong one costs little.
+    const int next = p + group < last ? p + group : last + j.skip, next_group = j.panels - next < most ? j.panels - next : most;
     const char* const w = static_cast<const char*>(j.w) + p * j.panel_bytes;
     for (int k = 0; k < j.w_blocks; k += depth) {
       const int n = j.w_blocks - k < depth ? j.w_blocks - k : depth;
       Fetch fetch = k + n < j.w_blocks
                         ? Fetch::slice(w + static_cast<std::ptrdiff_t>(k + n) * block_pair_bytes, group, j.panel_bytes)
-                    : next_group > 0 ? Fetch::slice(w + group * j.panel_bytes, next_group, j.panel_bytes)
+                    : next_group > 0 ? Fetch::slice(w + (next - p) * j.panel_bytes, next_group, j.panel_bytes)
                                      : Fetch::nothing(w);
       for (int i = 0; i < group; ++i)
         Block::run(j,

@@ -267,7 +267,8 @@ template <class Level> typename Simd<Level>::V exp(typename Simd<Level>::V x) {
 
 /// e^x as exact as a result of type T deserves: bf16, or float.
 template <class Level> typename Simd<Level>::V exp_for(typename Simd<Level>::V x, const bf16*) {
-  return exp2_coarse<Level>(x * Simd<Level>::set(1.44269504f));
+  using S = Simd<Level>;
+  return exp2_coarse<Level>(S::min(S::set(100), x) * S::set(1.44269504f));
 }
 template <class Level> typename Simd<Level>::V exp_for(typename Simd<Level>::V x, const float*) { return exp<Level>(x); }
 
