@@ -44,7 +44,7 @@ testing::AssertionResult close(const std::vector<T>& got, const std::vector<T>& 
 
 /// Bitwise equality of two buffers.
 template <class T> bool identical(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 }  // namespace atom::test

@@ -14,7 +14,7 @@
 
 #include "ceilings.hpp"
 #ifdef ATOM_BENCH_EIGEN
-#include <Eigen/Core>
+#include "linear_eigen.hpp"
 #endif
 #ifdef ATOM_BENCH_DNNL
 #include <dnnl.hpp>
@@ -105,17 +105,11 @@ template <class Key> void run_linear(benchmark::State& state, Shape s, double pe
 
 #ifdef ATOM_BENCH_EIGEN
 void run_eigen(benchmark::State& state, Shape s) {
-  using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   Machine& m = machine();
   Rotation weights(std::size_t{4} * static_cast<std::size_t>(s.n) * static_cast<std::size_t>(s.k));
-  const Eigen::Map<const Rows> x(reinterpret_cast<const float*>(m.x), s.m, s.k);
-  Eigen::Map<Rows> y(reinterpret_cast<float*>(m.y), s.m, s.n);
   measure(state, cost_of<kernels::linear<quant::NoAs<float>, float>>(s), m.fma, [&] {
-    const Eigen::Map<const Rows> w(reinterpret_cast<const float*>(weights.next()), s.n, s.k);
-    if (s.m == 1)
-      y.row(0).transpose().noalias() = w * x.row(0).transpose();
-    else
-      y.noalias() = x * w.transpose();
+    eigen_linear(reinterpret_cast<const float*>(m.x), reinterpret_cast<const float*>(weights.next()), reinterpret_cast<float*>(m.y),
+                 s.m, s.n, s.k);
   });
 }
 #endif

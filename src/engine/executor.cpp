@@ -69,7 +69,7 @@ struct Executor::State {
   const Variant* variant = nullptr;
   Block rope, sampling;
   MemoryUse memory;
-  int context_tokens = 0, max_rows = 0, max_logits = 0;
+  int context_tokens = 0, max_rows = 0, max_seqs = 0, max_logits = 0;
 };
 
 Executor::Executor(const ExecutorOptions& options, const Registry& builds) : state_(std::make_unique<State>(options)) {
@@ -81,6 +81,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
   s.variant = &builds.choose(wanted);
   s.max_rows = options.max_rows;
+  s.max_seqs = options.max_seqs;
   s.max_logits = options.max_logits;
   constexpr int page = kernels::page_tokens;
   const int wanted_tokens = options.context_tokens > 0 ? options.context_tokens : s.config.numbers.max_position;
@@ -130,13 +131,13 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
 
 Executor::~Executor() = default;
 
-const float* Executor::forward(const Batch& batch) noexcept {
+float* Executor::forward(const Batch& batch) noexcept {
   const float* logits = nullptr;
   state_->team.every([&](int rank) noexcept {
     const float* mine = state_->ranks[static_cast<std::size_t>(rank)].model->step(batch);
     if (rank == 0) logits = mine;
   });
-  return logits;
+  return const_cast<float*>(logits);  // they lie in the first rank's scratch
 }
 
 void Executor::sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept {
@@ -148,8 +149,11 @@ void Executor::sample(const float* logits, const kernels::SampleParams* params, 
 
 const ModelConfig& Executor::config() const { return state_->config; }
 const Variant& Executor::build() const { return *state_->variant; }
+int Executor::vocab() const { return state_->config.spec.vocab; }
+int Executor::max_position() const { return state_->config.numbers.max_position; }
 int Executor::context_tokens() const { return state_->context_tokens; }
 int Executor::max_rows() const { return state_->max_rows; }
+int Executor::max_seqs() const { return state_->max_seqs; }
 int Executor::max_logits() const { return state_->max_logits; }
 const MemoryUse& Executor::memory() const { return state_->memory; }
 Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }

@@ -143,6 +143,21 @@ TEST(Arena, HandsOutItsBlock) {
   EXPECT_EQ(static_cast<void*>(temp<float>(ctx, 1, 1).data), memory + 64);
 }
 
+#if defined(ATOM_CHECKED)
+TEST(Arena, PoisonsWhatAFrameReleases) {
+  alignas(64) std::byte memory[128];
+  Context<Dry, float> ctx;
+  ctx.arena = {memory, sizeof memory};
+  float* late = nullptr;
+  {
+    auto f = ctx.frame();
+    late = temp<float>(ctx, 1, 1).data;
+    *late = 1;
+  }
+  EXPECT_TRUE(std::isnan(*late));
+}
+#endif
+
 }  // namespace
 }  // namespace atom
 

@@ -19,7 +19,8 @@ using codec = quant::codec<Int8>;
 struct Shape {
   int rows, cols;
 };
-const std::vector<Shape> shapes = {{0, 64}, {1, 1}, {1, 7}, {3, 16}, {2, 17}, {5, 100}, {1, 1024}, {33, 1024}, {20, 4097}, {2, 9000}};
+const std::vector<Shape> shapes = {{0, 64},  {1, 1},    {1, 7},     {3, 16},    {2, 17},
+                                   {5, 100}, {1, 1024}, {33, 1024}, {20, 4097}, {2, 9000}};
 
 std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 

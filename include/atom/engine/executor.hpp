@@ -13,6 +13,7 @@
 #include "atom/engine/config.hpp"
 #include "atom/engine/progress.hpp"
 #include "atom/engine/registry.hpp"
+#include "atom/engine/step_model.hpp"
 
 namespace atom::engine {
 
@@ -35,24 +36,27 @@ struct MemoryUse {  // bytes, summed over ranks
   std::size_t weights = 0, weights_in_file = 0, kv_cache = 0, activations = 0, sampling = 0, rope_table = 0;
 };
 
-class Executor {
+class Executor final : public StepModel {
  public:
   /// Throws atom::Error: config, checkpoint, no build, or memory.
   Executor(const ExecutorOptions& options, const Registry& builds);
-  ~Executor();
+  ~Executor() override;
 
   /// One step over all ranks. Returns (batch.logits, vocab) float, valid until the next call.
-  const float* forward(const Batch& batch) noexcept;
+  float* forward(const Batch& batch) noexcept override;
   /// Samples `rows` rows of logits; see kernels::sample.
-  void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept;
+  void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override;
 
   [[nodiscard]] const ModelConfig& config() const;
   [[nodiscard]] const Variant& build() const;
   [[nodiscard]] const MemoryUse& memory() const;
   [[nodiscard]] std::size_t parameters() const;  ///< elements, tied ones once
-  [[nodiscard]] int context_tokens() const;      ///< cache capacity
-  [[nodiscard]] int max_rows() const;
-  [[nodiscard]] int max_logits() const;
+  [[nodiscard]] int vocab() const override;
+  [[nodiscard]] int max_position() const override;
+  [[nodiscard]] int context_tokens() const override;  ///< cache capacity
+  [[nodiscard]] int max_rows() const override;
+  [[nodiscard]] int max_seqs() const override;
+  [[nodiscard]] int max_logits() const override;
   /// What one step over `batch` launches on one rank, by a dry run.
   [[nodiscard]] Plan plan(const Batch& batch) const;
 

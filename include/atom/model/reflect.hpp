@@ -38,7 +38,7 @@ enum class TPDim : unsigned char { none, col, row };
 namespace atom::model {
 
 /// A parameter: a view bound by the loader. Rows and Cols name their axes, so the shape follows from the spec.
-template <class T, Width Rows = {}, Width Cols = {}, TPDim Cut = TPDim::none> struct Param : Tensor<T, Rows.n, Cols.n> {};
+template <class T, Width Rows = Width(), Width Cols = Width(), TPDim Cut = TPDim::none> struct Param : Tensor<T, Rows.n, Cols.n> {};
 /// Stands where a scheme or spec has no such parameter.
 struct NoParam {};
 

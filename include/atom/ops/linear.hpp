@@ -22,7 +22,7 @@ template <class Q, class Backend> inline constexpr bool static_shape = false;
 template <quant::Scheme Q, Width Out> struct scale_param { using type = model::NoParam; };
 template <quant::Scaled Q, Width Out> struct scale_param<Q, Out> { using type = model::Param<float, Out>; };
 
-template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = {}, Width In = {}, Bias B = Bias::never> struct Linear {
+template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In = Width(), Bias B = Bias::never> struct Linear {
   using scheme = Q;
   using Weight = model::Param<typename Q::weight, Out, In, Tp>;
   using Scale = typename scale_param<Q, Out>::type;
