@@ -1,4 +1,4 @@
-// linear and quantize on Cpu: the portable half. Chooses kernels for the ISA level in force, packs activations, hands out panels.
+// linear on Cpu: the portable half. Chooses kernels for the ISA level in force, packs activations, hands out panels.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -154,20 +154,6 @@ template <class Q, class T, class Y>
 requires kernels::CpuLinear<Q, T, Y>
 const quant::WeightLayout& impl<kernels::linear<Q, T, Y>, Cpu>::layout() { return cpu::layout<typename Q::weight>; }
 
-template <class T>
-requires(std::same_as<T, float> || std::same_as<T, bf16>) void impl<kernels::quantize<quant::PerToken<int8>, T>, Cpu>::run(
-    ThreadPool* pool, const typename kernels::quantize<quant::PerToken<int8>, T>::args& a) noexcept {
-  constexpr bool is_float = std::same_as<T, float>;
-  const cpu::QuantizeRow quantize_row = cpu::isa() == cpu::Isa::avx2
-                                            ? (is_float ? cpu::avx2::quantize_f32 : cpu::avx2::quantize_bf16)
-                                            : (is_float ? cpu::avx512::quantize_f32 : cpu::avx512::quantize_bf16);
-  constexpr int rows_per_chunk = 8;
-  pool->parallel((a.rows + rows_per_chunk - 1) / rows_per_chunk, [&](int chunk, int) {
-    for (int r = chunk * rows_per_chunk; r < std::min(a.rows, (chunk + 1) * rows_per_chunk); ++r)
-      a.scale[r] = quantize_row(a.x + std::ptrdiff_t{r} * a.ldx, a.cols, a.q + std::ptrdiff_t{r} * a.cols);
-  });
-}
-
 template struct impl<kernels::linear<quant::NoAs<bf16>, float, float>, Cpu>;
 template struct impl<kernels::linear<quant::NoAs<bf16>, bf16, bf16>, Cpu>;
 template struct impl<kernels::linear<quant::NoAs<bf16>, bf16, float>, Cpu>;
@@ -180,7 +166,5 @@ template struct impl<kernels::linear<quant::NoAs<float>, bf16, float>, Cpu>;
 template struct impl<kernels::linear<quant::PerToken<int8>, float, float>, Cpu>;
 template struct impl<kernels::linear<quant::PerToken<int8>, bf16, bf16>, Cpu>;
 template struct impl<kernels::linear<quant::PerToken<int8>, bf16, float>, Cpu>;
-template struct impl<kernels::quantize<quant::PerToken<int8>, float>, Cpu>;
-template struct impl<kernels::quantize<quant::PerToken<int8>, bf16>, Cpu>;
 
 }  // namespace atom

@@ -1,5 +1,5 @@
 #pragma once
-// SiLU * up of the Cpu backend: what a level provides (activation_rows.hpp has the text).
+// SiLU * up, and plain quantization, of the Cpu backend: what a level provides (activation_rows.hpp has the text).
 #include "atom/core/dtype.hpp"
 
 #include "levels.hpp"
@@ -15,7 +15,18 @@ template <class T> struct SiluRows {
   int cols, ldx;
 };
 
+/// kernels::quantize's arguments.
+template <class T> struct QuantizeRows {
+  const T* x;    // (rows, cols), row stride ldx
+  int8* q;       // (rows, cols)
+  float* scale;  // (rows)
+  int cols, ldx;
+};
+
 /// Rows [first, first + count).
-template <class Level, class T> struct Activations { static void silu_mul(const SiluRows<T>& a, int first, int count); };
+template <class Level, class T> struct Activations {
+  static void silu_mul(const SiluRows<T>& a, int first, int count);
+  static void quantize(const QuantizeRows<T>& a, int first, int count);
+};
 
 }  // namespace atom::cpu

@@ -1,5 +1,5 @@
 #pragma once
-// SiLU * up of one level.
+// SiLU * up, and plain quantization, of one level.
 #include "activation.hpp"
 #include "quantize_row.hpp"
 #include "simd.hpp"
@@ -21,6 +21,14 @@ template <class Level, class T> void Activations<Level, T>::silu_mul(const SiluR
       a.scale[r] = quantize_row<Level>(a.cols, value, a.q + at);
     else
       each<Level>(a.cols, [&](int i, auto lanes) { S::store_rounded(a.y + at + i, value(i, lanes), lanes); });
+  }
+}
+
+template <class Level, class T> void Activations<Level, T>::quantize(const QuantizeRows<T>& a, int first, int count) {
+  for (int r = first; r < first + count; ++r) {
+    const T* x = a.x + static_cast<std::ptrdiff_t>(r) * a.ldx;
+    const auto value = [x](int i, auto lanes) { return Simd<Level>::load(x + i, lanes); };
+    a.scale[r] = quantize_row<Level>(a.cols, value, a.q + static_cast<std::ptrdiff_t>(r) * a.cols);
   }
 }
 

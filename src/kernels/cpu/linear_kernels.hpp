@@ -51,18 +51,11 @@ void put_panels(char* target, std::ptrdiff_t panel_bytes, const char* rows, std:
 void put_row_sums(char* target, std::ptrdiff_t panel_bytes, const std::int8_t* rows, std::ptrdiff_t stride, int in, int first,
                   int count);
 
-// One row: codes, and the scale.
-using QuantizeRow = float (*)(const void* x, int n, std::int8_t* q);
-
 namespace avx2 {
 extern const LinearKernel f32_f32, f32_bf16, f32_fp16, bf16_f32, bf16_bf16, bf16_fp16, int8_int8;  // activations, weights
-float quantize_f32(const void* x, int n, std::int8_t* q);
-float quantize_bf16(const void* x, int n, std::int8_t* q);
 }  // namespace avx2
 namespace avx512 {
 extern const LinearKernel f32_f32, f32_bf16, f32_fp16, bf16_f32, bf16_bf16, bf16_fp16, int8_int8;
-float quantize_f32(const void* x, int n, std::int8_t* q);
-float quantize_bf16(const void* x, int n, std::int8_t* q);
 }  // namespace avx512
 namespace avx512_bf16 {
 extern const LinearKernel bf16_bf16, int8_int8;
