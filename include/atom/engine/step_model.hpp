@@ -1,0 +1,29 @@
+#pragma once
+// StepModel: what serving needs of a model: one forward pass over a batch of many sequences, and draws from its logits.
+// One idea: above this line are requests, tokens and pages, below it tensors and ranks; a step crosses it twice and can neither
+// fail nor allocate.
+// To extend: Executor is the real one; a test derives its own (tests/engine/fake_model.hpp).
+#include "atom/engine/context.hpp"
+#include "atom/ops/sampling_op.hpp"
+
+namespace atom::engine {
+
+class StepModel {
+ public:
+  virtual ~StepModel() = default;
+
+  /// One step. Sequences may bring one row or many, in any mix. Returns (batch.logits, vocab) float, valid until the next call
+  /// and the caller's to edit.
+  virtual float* forward(const Batch& batch) noexcept = 0;
+  /// One token for each of `rows` rows of logits; see kernels::sample.
+  virtual void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept = 0;
+
+  [[nodiscard]] virtual int vocab() const = 0;
+  [[nodiscard]] virtual int max_position() const = 0;    ///< tokens of the longest sequence it was trained for
+  [[nodiscard]] virtual int context_tokens() const = 0;  ///< tokens the cache holds, all sequences together; whole pages
+  [[nodiscard]] virtual int max_rows() const = 0;        ///< tokens per step
+  [[nodiscard]] virtual int max_seqs() const = 0;        ///< sequences per step
+  [[nodiscard]] virtual int max_logits() const = 0;      ///< rows of logits per step
+};
+
+}  // namespace atom::engine
