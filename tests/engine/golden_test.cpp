@@ -26,7 +26,7 @@ Difference difference(const std::vector<float>& got, const std::vector<float>& w
   double num = 0, den = 0;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double e = double{got[i]} - double{want[i]};
-    d.worst = std::isfinite(e) ? std::fmax(d.worst, std::fabs(e)) : INFINITY;
+    d.worst = std::isfinite(e) ? std::fmax(d.worst, std::fabs(e)) : double{INFINITY};
     num += e * e;
     den += double{want[i]} * double{want[i]};
   }
