@@ -1,28 +1,11 @@
 // A decode step allocates nothing: operator new is counted over many steps, sampling included, on every thread.
-#include <atomic>
-#include <cstdlib>
 #include <gtest/gtest.h>
-#include <new>
 
 #include "atom/engine/session.hpp"
 #include "atom/engine/universal.hpp"
 
 #include "checkpoints.hpp"
-
-namespace {
-std::atomic<long> news{0};
-void* counted(std::size_t n) {
-  news.fetch_add(1, std::memory_order_relaxed);
-  if (void* p = std::malloc(n ? n : 1)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-void* operator new(std::size_t n) { return counted(n); }
-void* operator new[](std::size_t n) { return counted(n); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+#include "counted_new.hpp"
 
 namespace atom::engine {
 namespace {
@@ -43,8 +26,8 @@ TEST(DecodeStep, AllocatesNothing) {
         Session session(executor);
         const int prompt[] = {1, 2, 3, 4, 5};
         const float* logits = session.feed(prompt);
-        ASSERT_GT(news.load(), 0);  // the counter counts
-        const long before = news.load();
+        ASSERT_GT(test::news.load(), 0);  // the counter counts
+        const long before = test::news.load();
         for (int i = 0; i < 100; ++i) {
           kernels::SampleParams p;
           p.temperature = i % 2 ? 0.8f : 0;
@@ -53,7 +36,7 @@ TEST(DecodeStep, AllocatesNothing) {
           p.counter = static_cast<std::uint64_t>(i);
           logits = session.decode(session.sample(logits, p));
         }
-        EXPECT_EQ(news.load() - before, 0) << backend << " " << quant << " tp " << tp;
+        EXPECT_EQ(test::news.load() - before, 0) << backend << " " << quant << " tp " << tp;
       }
 }
 

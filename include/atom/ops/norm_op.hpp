@@ -38,8 +38,8 @@ template <NormFlags F, quant::Scheme Q, class T> struct rmsnorm {
   }
   static constexpr Cost cost(const args& a) {
     const double n = double(a.rows) * a.cols;
-    const double in = (a.x ? 1 : 0) + (F.residual ? (a.x ? 2 : 1) : 0), out = quantizes ? 1 : sizeof(T);
-    return {n * (in * sizeof(T) + out) + 4.0 * a.cols, 5 * n};
+    const double passes = F.residual ? 3 : 1;  // x; and the residual, read and written
+    return {n * (passes * sizeof(T) + (quantizes ? 1 : sizeof(T))) + 4.0 * a.cols, 5 * n};
   }
 };
 

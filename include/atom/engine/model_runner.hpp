@@ -1,0 +1,42 @@
+#pragma once
+// ModelRunner: a scheduled step as the model sees it: arrays of rows, pages and contexts, then edited logits and drawn tokens.
+// One idea: the arrays are sized for the largest step once and written from the front; prompts' chunks and running answers are rows
+// of the same batch, in the scheduler's order, because attention takes any mix.
+// To extend: another input of the forward pass is another array here and in Batch.
+#include <span>
+#include <vector>
+
+#include "atom/engine/engine_config.hpp"
+#include "atom/engine/scheduler.hpp"
+#include "atom/engine/step_model.hpp"
+
+namespace atom::engine {
+
+class ModelRunner {
+ public:
+  /// config: resolved. blocks lends the page that padding writes to, if config.batch_buckets asks for padding.
+  ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks);
+
+  /// Runs the step. Returns (step.size()): the token drawn for each sequence, -1 where tokens remain. Valid until the next call.
+  /// Log probabilities are appended to the sequences' outputs.
+  std::span<const int> run(std::span<const Scheduled> step) noexcept;
+
+ private:
+  Batch build(std::span<const Scheduled> step) noexcept;
+  void add(const Sequence& sequence, int tokens, int index) noexcept;
+  void pad(Batch& batch) noexcept;
+  void draw(std::span<const Scheduled> step, float* logits, int rows) noexcept;
+
+  StepModel& model_;
+  const EngineConfig& config_;
+  BlockTable padding_;
+  std::vector<int> tokens_, positions_, slots_;  // (rows)
+  std::vector<int> table_;                       // (seqs, stride)
+  std::vector<int> first_row_, context_;         // (seqs + 1), (seqs)
+  std::vector<int> logit_rows_;                  // (logits)
+  std::vector<kernels::SampleParams> params_;    // (logits)
+  std::vector<int> drawn_, result_;              // (logits), (seqs)
+  int rows_ = 0, stride_ = 0;
+};
+
+}  // namespace atom::engine

@@ -1,0 +1,342 @@
+#include "atom/engine/engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <random>
+
+#include "atom/core/error.hpp"
+#include "atom/engine/block_manager.hpp"
+#include "atom/engine/executor.hpp"
+#include "atom/engine/generation_config.hpp"
+#include "atom/engine/model_runner.hpp"
+#include "atom/engine/scheduler.hpp"
+
+namespace atom::engine {
+
+namespace {
+
+double now() noexcept { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::uint64_t random_bits() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+int clamp_to_int(std::int64_t x, int most) { return static_cast<int>(std::min<std::int64_t>(x, most)); }
+
+}  // namespace
+
+struct LLMEngine::State {
+  State(StepModel& m, std::unique_ptr<StepModel> mine, std::optional<Tokenizer> t, const EngineConfig& c)
+      : owned(std::move(mine)),
+        model(m),
+        tokenizer(std::move(t)),
+        config(resolve(c, model)),
+        seed(config.seed ? *config.seed : random_bits()),
+        blocks(config.num_kvcache_blocks, random_bits()),
+        scheduler(config, blocks),
+        runner(model, config, blocks) {}
+
+  std::optional<RequestError> encode(const Request& request, std::vector<int>& ids) const;
+  std::optional<RequestError> check(std::span<const int> prompt, const SamplingParams& params) const;
+  std::unique_ptr<Sequence> make(const Request& request, const std::vector<int>& prompt, std::uint64_t request_id, int index) const;
+  Admission add(Request request, StreamCallback callback, RequestOutput* destination);
+  void step() noexcept;
+  void accept(Sequence& s, int token, double time) noexcept;
+  void finish(Sequence& s, FinishReason reason, double time) noexcept;
+  void start_followers(Sequence& s) noexcept;
+  void end_aborted() noexcept;
+  bool abort(std::uint64_t id) noexcept;
+
+  // Ids of sequences ascend and so does `live`; a request's id is that of its first answer.
+  [[nodiscard]] std::vector<std::unique_ptr<Sequence>>::iterator find(std::uint64_t id) {
+    return std::ranges::lower_bound(live, id, {}, [](const auto& s) { return s->id; });
+  }
+
+  std::unique_ptr<StepModel> owned;
+  StepModel& model;
+  std::optional<Tokenizer> tokenizer;
+  const EngineConfig config;  // resolved
+  const std::uint64_t seed;
+  BlockManager blocks;
+  Scheduler scheduler;
+  ModelRunner runner;
+  std::vector<std::unique_ptr<Sequence>> live;  // by id
+  std::vector<RequestOutput> finished;          // room for every live one is made by add()
+  std::uint64_t last_id = 0;
+  bool aborts = false;  // some sequence is to end before the next step
+  EngineStats stats;
+};
+
+std::optional<RequestError> LLMEngine::State::encode(const Request& request, std::vector<int>& ids) const {
+  if (const auto* given = std::get_if<std::vector<int>>(&request.prompt)) {
+    ids = *given;
+    return {};
+  }
+  if (!tokenizer) return RequestError{"prompt", "is text, but the engine has no tokenizer; pass token ids"};
+  try {
+    ids = tokenizer->encode(std::get<std::string>(request.prompt), request.encoding);
+  } catch (const Error& e) {
+    return RequestError{"prompt", e.what()};
+  }
+  return {};
+}
+
+std::optional<RequestError> LLMEngine::State::check(std::span<const int> prompt, const SamplingParams& params) const {
+  const auto refuse = [](std::string why) { return RequestError{"prompt", std::move(why)}; };
+  if (auto error = validate(params, model.vocab())) return error;
+  if (!params.stop_strings.empty() && !tokenizer)
+    return RequestError{"stop_strings", "the engine has no tokenizer and makes no text; use stop_token_ids"};
+  if (prompt.empty()) return refuse("is empty; give at least one token");
+  const auto wrong = std::ranges::find_if(prompt, [&](int id) { return id < 0 || id >= model.vocab(); });
+  if (wrong != prompt.end())
+    return refuse("token " + std::to_string(wrong - prompt.begin()) + " is " + std::to_string(*wrong) +
+                  ", outside the vocabulary of " + std::to_string(model.vocab()));
+  const std::string has = "has " + std::to_string(prompt.size()) + " tokens; ";
+  if (prompt.size() >= static_cast<std::size_t>(config.max_model_len))
+    return refuse(has + "at most " + std::to_string(config.max_model_len - 1) + " leave room for an answer in max_model_len " +
+                  std::to_string(config.max_model_len));
+  if (!config.enable_chunked_prefill && prompt.size() > static_cast<std::size_t>(config.max_num_batched_tokens))
+    return refuse(has + "without chunked prefill a step holds " + std::to_string(config.max_num_batched_tokens) +
+                  "; enable_chunked_prefill or raise max_num_batched_tokens");
+  return {};
+}
+
+std::unique_ptr<Sequence> LLMEngine::State::make(const Request& request, const std::vector<int>& prompt, std::uint64_t request_id,
+                                                 int index) const {
+  const SamplingParams& p = request.params;
+  auto s = std::make_unique<Sequence>();
+  s->id = request_id + static_cast<std::uint64_t>(index);
+  s->prompt = static_cast<int>(prompt.size());
+  const int most = clamp_to_int(p.max_tokens, config.max_model_len - s->prompt);
+  s->tokens.reserve(prompt.size() + static_cast<std::size_t>(most));
+  s->tokens = prompt;
+  s->blocks.reserve(blocks_for(s->prompt + most));
+  if (config.enable_prefix_caching)
+    s->salt = request.cache_salt;
+  else if (p.n > 1)
+    s->salt = request_id;  // its answers share the prompt's pages, nobody else does
+  s->draw.temperature = p.temperature < 1e-5 ? 0 : static_cast<float>(p.temperature);
+  s->draw.top_k = p.top_k > 0 ? clamp_to_int(p.top_k, model.vocab()) : 0;
+  s->draw.top_p = static_cast<float>(p.top_p);
+  s->draw.min_p = static_cast<float>(p.min_p);
+  s->draw.seed = answer_seed(p.seed ? *p.seed : seed + request_id, index);
+  s->logprobs = static_cast<int>(p.logprobs);
+
+  Answer& a = s->answer;
+  a.output.id = request_id;
+  a.output.index = index;
+  a.output.num_tokens_input = s->prompt;
+  if (!p.ignore_eos) a.rules.eos = config.eos_token_ids;
+  a.rules.stop_token_ids = p.stop_token_ids;
+  a.rules.min_tokens = clamp_to_int(p.min_tokens, most);
+  a.rules.max_tokens = clamp_to_int(p.max_tokens, config.max_model_len);
+  a.rules.max_context = config.max_model_len;
+  a.stop_strings = StopStrings(p.stop_strings);
+  if (tokenizer) a.detokenizer.emplace(*tokenizer).prime(prompt);
+  a.reserve(most, 1 + s->logprobs);
+
+  std::vector<int> forbidden = a.rules.eos;
+  forbidden.insert(forbidden.end(), p.stop_token_ids.begin(), p.stop_token_ids.end());
+  s->edits = LogitEdits::make(p, prompt, forbidden, most);
+  return s;
+}
+
+Admission LLMEngine::State::add(Request request, StreamCallback callback, RequestOutput* destination) {
+  std::vector<int> prompt;
+  if (auto error = encode(request, prompt)) return {0, std::move(*error)};
+  if (auto error = check(prompt, request.params)) return {0, std::move(*error)};
+  const std::uint64_t id = last_id + 1;
+  const double arrival = now();
+  const auto n = static_cast<std::size_t>(request.params.n);
+  const auto shared = callback ? std::make_shared<const StreamCallback>(std::move(callback)) : nullptr;
+  std::vector<std::unique_ptr<Sequence>> answers;
+  for (std::size_t i = 0; i < n; ++i) {
+    answers.push_back(make(request, prompt, id, static_cast<int>(i)));
+    Sequence& s = *answers.back();
+    s.arrival = arrival;
+    s.answer.callback = shared;
+    s.answer.destination = destination ? destination + i : nullptr;
+  }
+  for (std::size_t i = 1; i < n; ++i) answers.front()->followers.push_back(answers[i].get());
+  const auto grown = [](std::size_t need, std::size_t capacity) {
+    return need <= capacity ? capacity : std::max(need, 2 * capacity);
+  };
+  live.reserve(grown(live.size() + n, live.capacity()));
+  finished.reserve(grown(finished.size() + live.size() + n, finished.capacity()));
+  // From here on nothing throws.
+  last_id += n;
+  ++stats.requests;
+  scheduler.add(*answers.front());
+  for (auto& s : answers) live.push_back(std::move(s));
+  return {id, {}};
+}
+
+void LLMEngine::State::step() noexcept {
+  end_aborted();
+  const std::span<const Scheduled> step = scheduler.schedule(now());
+  if (step.empty()) return;
+  const std::span<const int> drawn = runner.run(step);
+  const double time = now();
+  ++stats.steps;
+  for (std::size_t i = 0; i < step.size(); ++i) {
+    Sequence& s = *step[i].sequence;
+    s.computed += step[i].tokens;
+    stats.tokens_computed += static_cast<std::uint64_t>(step[i].tokens);
+    if (s.salt) blocks.publish(s.blocks, std::span(s.tokens).first(static_cast<std::size_t>(s.computed)));
+  }
+  for (std::size_t i = 0; i < step.size(); ++i)
+    if (drawn[i] >= 0) accept(*step[i].sequence, drawn[i], time);
+}
+
+void LLMEngine::State::accept(Sequence& s, int token, double time) noexcept {
+  if (s.generated() == 0) stats.tokens_from_cache += static_cast<std::uint64_t>(s.answer.output.num_cached_tokens);
+  start_followers(s);
+  s.tokens.push_back(token);
+  ++stats.tokens_generated;
+  FinishReason reason = FinishReason::failed;
+  try {
+    reason = s.answer.push(token, time - s.arrival);
+  } catch (const std::exception&) {}
+  if (reason != FinishReason::none)
+    finish(s, reason, time);
+  else if (!s.answer.deliver())
+    abort(s.answer.output.id);
+}
+
+void LLMEngine::State::finish(Sequence& s, FinishReason reason, double time) noexcept {
+  start_followers(s);  // also of one that was aborted: they are ended next, from the queue like any other
+  scheduler.remove(s);
+  s.answer.finish(reason, time - s.arrival);
+  const auto place = find(s.id);
+  const std::unique_ptr<Sequence> ended = std::move(*place);
+  live.erase(place);  // before the callback, which may add others
+  if (!s.answer.deliver()) abort(s.answer.output.id);
+  if (s.answer.destination)
+    *s.answer.destination = std::move(s.answer.output);
+  else if (!s.answer.callback)
+    finished.push_back(std::move(s.answer.output));
+}
+
+void LLMEngine::State::start_followers(Sequence& s) noexcept {
+  for (Sequence* follower : s.followers) scheduler.add(*follower);
+  s.followers.clear();
+}
+
+void LLMEngine::State::end_aborted() noexcept {
+  while (aborts) {
+    aborts = false;  // a callback may abort others
+    for (std::size_t i = 0; i < live.size();)
+      if (live[i]->abort)
+        finish(*live[i], FinishReason::aborted, now());
+      else
+        ++i;
+  }
+}
+
+bool LLMEngine::State::abort(std::uint64_t id) noexcept {
+  bool any = false;
+  for (auto s = find(id); s != live.end() && (*s)->answer.output.id == id; ++s) any = (*s)->abort = true;
+  aborts |= any;
+  return any;
+}
+
+LLMEngine::LLMEngine(StepModel& model, std::optional<Tokenizer> tokenizer, const EngineConfig& config)
+    : state_(std::make_unique<State>(model, nullptr, std::move(tokenizer), config)) {}
+LLMEngine::LLMEngine(std::unique_ptr<StepModel> model, std::optional<Tokenizer> tokenizer, const EngineConfig& config) {
+  StepModel& m = *model;
+  state_ = std::make_unique<State>(m, std::move(model), std::move(tokenizer), config);
+}
+LLMEngine::~LLMEngine() = default;
+LLMEngine::LLMEngine(LLMEngine&&) noexcept = default;
+LLMEngine& LLMEngine::operator=(LLMEngine&&) noexcept = default;
+
+LLMEngine LLMEngine::load(ExecutorOptions options, const Registry& builds, EngineConfig config) {
+  if (config.max_num_batched_tokens > 0) options.max_rows = config.max_num_batched_tokens;
+  if (config.max_num_seqs > 0) options.max_seqs = options.max_logits = config.max_num_seqs;
+  if (config.num_kvcache_blocks > 0) options.context_tokens = config.num_kvcache_blocks * kernels::page_tokens;
+  if (config.eos_token_ids.empty())
+    config.eos_token_ids = read_generation_config(options.model_dir, read_config(options.model_dir)).eos_token_ids;
+  Tokenizer tokenizer = Tokenizer::from_dir(options.model_dir);
+  return LLMEngine(std::make_unique<Executor>(options, builds), std::move(tokenizer), config);
+}
+
+Admission LLMEngine::add(Request request, StreamCallback callback) {
+  return state_->add(std::move(request), std::move(callback), nullptr);
+}
+
+bool LLMEngine::step() noexcept {
+  state_->step();
+  return !state_->live.empty();
+}
+
+bool LLMEngine::abort(std::uint64_t id) noexcept { return state_->abort(id); }
+
+std::vector<RequestOutput> LLMEngine::take_finished() {
+  std::vector<RequestOutput> taken(std::make_move_iterator(state_->finished.begin()),
+                                   std::make_move_iterator(state_->finished.end()));
+  state_->finished.clear();
+  return taken;
+}
+
+std::vector<RequestOutput> LLMEngine::generate(std::span<const Prompt> prompts, const SamplingParams& params) {
+  return generate(prompts, std::vector<SamplingParams>(prompts.size(), params));
+}
+
+std::vector<RequestOutput> LLMEngine::generate(std::span<const Prompt> prompts, std::span<const SamplingParams> params) {
+  if (params.size() != prompts.size())
+    throw Error("generate: " + std::to_string(prompts.size()) + " prompts but " + std::to_string(params.size()) +
+                " sampling params; give one for all or one for each");
+  const auto answers = [](const SamplingParams& p) {
+    return static_cast<std::size_t>(std::clamp<std::int64_t>(p.n, 1, RequestLimits::n));
+  };
+  std::size_t room = 0;
+  for (const SamplingParams& p : params) room += answers(p);
+  std::vector<RequestOutput> outputs(room);
+  std::size_t used = 0;
+  std::vector<std::uint64_t> ids;
+  ids.reserve(prompts.size());
+  try {
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      const Admission admission = state_->add({.prompt = prompts[i], .params = params[i]}, {}, outputs.data() + used);
+      if (admission.ok()) {
+        ids.push_back(admission.id);
+        used += answers(params[i]);
+      } else {
+        outputs[used].finish_reason = FinishReason::refused;
+        outputs[used++].error = admission.error.message();
+      }
+    }
+  } catch (...) {  // the outputs are about to go: nobody may write to them
+    for (const std::uint64_t id : ids) abort(id);
+    state_->end_aborted();
+    throw;
+  }
+  outputs.resize(used);  // smaller: destinations stay where they are
+  const auto running = [&](const RequestOutput& o) { return o.finish_reason == FinishReason::none; };
+  for (std::size_t at = 0; at < used;) {
+    if (running(outputs[at]))
+      step();
+    else
+      ++at;
+  }
+  return outputs;
+}
+
+const EngineConfig& LLMEngine::config() const noexcept { return state_->config; }
+
+EngineStats LLMEngine::stats() const noexcept {
+  EngineStats s = state_->stats;
+  s.preemptions = state_->scheduler.preemptions();
+  s.waiting = state_->scheduler.waiting();
+  s.running = state_->scheduler.running();
+  s.blocks_total = state_->blocks.total();
+  s.blocks_used = state_->blocks.used();
+  s.blocks_cached = state_->blocks.cached();
+  return s;
+}
+
+void LLMEngine::clear_prefix_cache() noexcept { state_->blocks.clear_cache(); }
+
+}  // namespace atom::engine

@@ -1,0 +1,74 @@
+#include "atom/engine/engine_config.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "atom/core/error.hpp"
+#include "atom/engine/block_manager.hpp"
+
+namespace atom::engine {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& field, const std::string& why) { throw Error(field + ": " + why); }
+
+/// 0 becomes `most`; more is refused.
+void fill(int& value, const char* field, int most, const char* what) {
+  if (value < 0) refuse(field, "must be positive, not " + std::to_string(value));
+  if (value > most)
+    refuse(field, std::to_string(value) + " exceeds the " + std::to_string(most) + " " + what +
+                      " that the model was prepared for; lower it, or prepare the model for more");
+  if (value == 0) value = most;
+}
+
+}  // namespace
+
+EngineConfig resolve(EngineConfig c, const StepModel& model) {
+  fill(c.max_num_seqs, "max_num_seqs", std::min({model.max_seqs(), model.max_logits(), model.max_rows()}), "sequences per step");
+  fill(c.max_num_batched_tokens, "max_num_batched_tokens", model.max_rows(), "tokens per step");
+  if (c.max_num_batched_tokens < c.max_num_seqs)
+    refuse("max_num_batched_tokens", std::to_string(c.max_num_batched_tokens) + " is less than max_num_seqs " +
+                                         std::to_string(c.max_num_seqs) + ": a step must have a token for every sequence");
+
+  constexpr int page = kernels::page_tokens;
+  if (c.num_kvcache_blocks == -1) c.num_kvcache_blocks = model.context_tokens() / page;
+  if (c.num_kvcache_blocks < 1 || c.num_kvcache_blocks > model.context_tokens() / page)
+    refuse("num_kvcache_blocks", "must be between 1 and the model's " + std::to_string(model.context_tokens() / page) + ", not " +
+                                     std::to_string(c.num_kvcache_blocks));
+  int last = 0;
+  for (const int bucket : c.batch_buckets) {
+    if (bucket <= last || bucket > c.max_num_seqs)
+      refuse("batch_buckets", "must ascend and lie between 1 and max_num_seqs " + std::to_string(c.max_num_seqs));
+    last = bucket;
+  }
+  const int usable = (c.num_kvcache_blocks - !c.batch_buckets.empty()) * page;  // padding writes to a page of its own
+  if (usable < 2) refuse("num_kvcache_blocks", "batch_buckets need one page more");
+  if (c.max_model_len < 0) refuse("max_model_len", "must be positive, not " + std::to_string(c.max_model_len));
+  const bool given = c.max_model_len > 0;
+  c.max_model_len = given ? std::min(c.max_model_len, model.max_position()) : std::min(model.max_position(), usable);
+  if (c.max_model_len < 2) refuse("max_model_len", "must leave room for a prompt and an answer: at least 2");
+  if (c.max_model_len > usable)
+    refuse("max_model_len", std::to_string(c.max_model_len) + " tokens do not fit into a KV cache of " + std::to_string(usable) +
+                                "; lower it or give the cache more memory");
+  const int threshold = c.long_prefill_token_threshold;
+  if (threshold != 0 && (threshold < page || threshold > c.max_model_len))
+    refuse("long_prefill_token_threshold", "must be 0 or between " + std::to_string(page) + " and max_model_len " +
+                                               std::to_string(c.max_model_len) + ", not " + std::to_string(threshold));
+  if (!std::isfinite(c.scheduler_delay_factor) || c.scheduler_delay_factor < 0)
+    refuse("scheduler_delay_factor", "must be 0 or more");
+  for (const int id : c.eos_token_ids)
+    if (id < 0 || id >= model.vocab())
+      refuse("eos_token_ids", std::to_string(id) + " is outside the vocabulary of " + std::to_string(model.vocab()));
+  return c;
+}
+
+std::vector<int> default_buckets(int most) {
+  std::vector<int> buckets;
+  for (const int b : {1, 2, 4, 8})
+    if (b <= most) buckets.push_back(b);
+  for (int b = 16; b <= most; b += 16) buckets.push_back(b);
+  return buckets;
+}
+
+}  // namespace atom::engine

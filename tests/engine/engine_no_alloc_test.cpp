@@ -1,0 +1,56 @@
+// A step of the engine allocates nothing: operator new is counted over whole lives of requests, from the first chunk of a prompt
+// to the last token, preemptions, evictions and ends included.
+#include <gtest/gtest.h>
+
+#include "atom/engine/engine.hpp"
+
+#include "counted_new.hpp"
+#include "fake_model.hpp"
+
+namespace atom::engine {
+namespace {
+
+struct Case {
+  const char* name;
+  SamplingParams params;
+  bool listens;
+};
+
+TEST(EngineStep, AllocatesNothing) {
+  SamplingParams plain;
+  plain.max_tokens = 80;
+  plain.ignore_eos = true;
+  Case cases[] = {{"plain", plain, true},    {"kept", plain, false}, {"edits", plain, true},
+                  {"logprobs", plain, true}, {"stops", plain, true}, {"n", plain, false}};
+  SamplingParams& edits = cases[2].params;
+  edits.presence_penalty = edits.frequency_penalty = 0.5;
+  edits.repetition_penalty = 1.2;
+  edits.logit_bias = {{3, 2}};
+  edits.min_tokens = 10;
+  edits.stop_token_ids = {1};
+  cases[3].params.logprobs = 5;
+  cases[3].params.presence_penalty = 1;
+  cases[4].params.stop_strings = {"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbb"};
+  cases[5].params.n = 4;
+  for (const Case& c : cases) {
+    fake::FakeModel model;
+    LLMEngine engine(
+        model, fake::fake_tokenizer(),
+        {.max_num_seqs = 8, .max_num_batched_tokens = 40, .num_kvcache_blocks = 16, .batch_buckets = {}, .eos_token_ids = {24}});
+    long pieces = 0;
+    for (int i = 0; i < 12; ++i) {
+      const Request request{.prompt = std::vector<int>(static_cast<std::size_t>(20 + 9 * i), i), .params = c.params};
+      const auto count = [&](const StreamOutput&) { ++pieces; };
+      ASSERT_TRUE((c.listens ? engine.add(request, count) : engine.add(request)).ok());
+    }
+    ASSERT_GT(test::news.load(), 0);  // the counter counts
+    const long before = test::news.load();
+    while (engine.step()) {}
+    EXPECT_EQ(test::news.load() - before, 0) << c.name;
+    EXPECT_GT(engine.stats().preemptions, 0u) << c.name;
+    EXPECT_EQ(pieces > 0, c.listens);
+  }
+}
+
+}  // namespace
+}  // namespace atom::engine
