@@ -16,9 +16,14 @@ namespace atom::tools {
 
 namespace fs = std::filesystem;
 
+std::string program_folder() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path().string();
+}
+
 std::string default_model() {
   std::error_code ignored;
-  const fs::path here = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  const fs::path here = program_folder();
   for (const char* up : {"../share/atom/models/demo", "../../../models/demo"})
     if (const fs::path p = (here / up).lexically_normal(); fs::exists(p / "config.json", ignored)) return p.string();
   return {};
@@ -32,6 +37,7 @@ engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Pr
   e.backend = options.backend;
   e.act = options.activation == "f32" ? DType::f32 : DType::bf16;
   e.quant = options.quant;
+  e.dummy = options.load_dummy;
   e.tensor_parallel_size = options.tensor_parallel_size;
   e.threads = options.threads;
   e.context_tokens = options.max_model_len;
@@ -90,6 +96,12 @@ std::string read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) throw Error(path + ": cannot be read");
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  if (!out.flush()) throw Error(path + ": cannot be written");
 }
 
 }  // namespace atom::tools

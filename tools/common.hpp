@@ -11,6 +11,9 @@
 
 namespace atom::tools {
 
+/// The folder that this program's file lies in.
+std::string program_folder();
+
 /// The demo model beside this program: in the build tree or in the install prefix; empty when it is nowhere.
 std::string default_model();
 
@@ -34,5 +37,6 @@ std::vector<int> read_ids(const std::string& path, std::span<const std::string_v
 
 std::string read_stdin();
 std::string read_text(const std::string& path);
+void write_text(const std::string& path, const std::string& text);
 
 }  // namespace atom::tools

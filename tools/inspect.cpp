@@ -7,7 +7,6 @@
 
 #include "atom/core/error.hpp"
 #include "atom/engine/json.hpp"
-#include "atom/engine/universal.hpp"
 
 #include "common.hpp"
 
@@ -43,7 +42,7 @@ int inspect(const InspectOptions& o) {
   auto options = executor_options(o.model, nullptr);
   options.dry = true;
   options.max_rows = std::max(options.max_rows, o.rows);
-  const engine::Executor executor(options, engine::universal_builds());
+  const engine::Executor executor(options, *o.model.builds);
   const auto& config = executor.config();
   const auto& spec = config.spec;
   const auto& memory = executor.memory();

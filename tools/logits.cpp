@@ -4,7 +4,6 @@
 #include "atom/core/error.hpp"
 #include "atom/engine/safetensors.hpp"
 #include "atom/engine/session.hpp"
-#include "atom/engine/universal.hpp"
 
 #include "common.hpp"
 
@@ -18,7 +17,7 @@ int logits(const LogitsOptions& o) {
   auto options = executor_options(o.model, &progress);
   options.max_rows = options.max_logits = 64;
   if (options.context_tokens == 0) options.context_tokens = static_cast<int>(ids.size());
-  engine::Executor executor(options, engine::universal_builds());
+  engine::Executor executor(options, *o.model.builds);
   const auto vocab = static_cast<std::size_t>(executor.config().spec.vocab);
   std::vector<float> all(ids.size() * vocab);
   engine::Session session(executor);

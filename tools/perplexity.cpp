@@ -6,7 +6,6 @@
 #include "atom/core/error.hpp"
 #include "atom/engine/session.hpp"
 #include "atom/engine/tokenizer.hpp"
-#include "atom/engine/universal.hpp"
 
 #include "common.hpp"
 
@@ -34,7 +33,7 @@ int perplexity(const PerplexityOptions& o) {
   if (ids.size() < 2) throw Error((o.ids.empty() ? o.file : o.ids) + ": needs at least two tokens");
   options.max_rows = options.max_logits = 64;
   if (options.context_tokens == 0) options.context_tokens = o.window;
-  engine::Executor executor(options, engine::universal_builds());
+  engine::Executor executor(options, *o.model.builds);
   engine::Session session(executor);
   const int vocab = executor.config().spec.vocab;
   const auto window = static_cast<std::size_t>(o.window), inputs = ids.size() - 1;

@@ -12,7 +12,6 @@
 #include "atom/engine/generation_config.hpp"
 #include "atom/engine/session.hpp"
 #include "atom/engine/tokenizer.hpp"
-#include "atom/engine/universal.hpp"
 
 #include "chat.hpp"
 #include "common.hpp"
@@ -103,7 +102,7 @@ int run(const RunOptions& o) {
   if (options.context_tokens == 0) options.context_tokens = std::min(config.numbers.max_position, 8192);
   std::optional<ChatMl> chat;
   if (o.chat) chat.emplace(tokenizer);
-  engine::Executor executor(options, engine::universal_builds());
+  engine::Executor executor(options, *o.model.builds);
   engine::Session session(executor);
   Writer writer(session, tokenizer, defaults, o);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <sched.h>
 
 #include "atom/core/error.hpp"
@@ -38,6 +39,13 @@ void check_ranks(const model::ModelSpec& s, int tp) {
   if (s.d_ff % tp != 0) refuse("must divide intermediate_size " + std::to_string(s.d_ff));
 }
 
+Dummy dummy_of(const std::string& name) {
+  constexpr std::string_view names[] = {"none", "empty", "zero", "random"};
+  const auto* at = std::ranges::find(names, name);
+  if (at == std::end(names)) throw Error("--load-dummy: " + name + " is unknown; use empty, zero or random");
+  return static_cast<Dummy>(at - names);
+}
+
 // What the Cpu kernels need of each thread, whatever the batch.
 std::size_t kernel_scratch_bytes(const model::ModelSpec& local) {
   const int widest = std::max({local.d_model, local.d_ff, model::size(local, model::Axis::q)});
@@ -60,15 +68,19 @@ Batch largest_batch(const ExecutorOptions& options) {
 
 struct Executor::State {
   explicit State(const ExecutorOptions& options)
-      : config(read_config(options.model_dir)), checkpoint(options.model_dir), team(std::max(1, options.tensor_parallel_size)) {}
+      : config(read_config(options.model_dir)), dummy(dummy_of(options.dummy)), team(std::max(1, options.tensor_parallel_size)) {
+    if (dummy == Dummy::none) checkpoint.emplace(options.model_dir);
+  }
 
   ModelConfig config;
-  Checkpoint checkpoint;
+  Dummy dummy;
+  std::optional<Checkpoint> checkpoint;  // unless weights are dummies
   RankTeam team;
   std::vector<RankState> ranks;
   const Variant* variant = nullptr;
   Block rope, sampling;
   MemoryUse memory;
+  std::size_t parameters = 0;
   int context_tokens = 0, max_rows = 0, max_seqs = 0, max_logits = 0;
 };
 
@@ -77,7 +89,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   const model::ModelSpec& spec = s.config.spec;
   const int tp = options.tensor_parallel_size;
   check_ranks(spec, tp);
-  const NamedTensor* table = s.checkpoint.find("model.embed_tokens.weight");
+  const NamedTensor* table = s.checkpoint ? s.checkpoint->find("model.embed_tokens.weight") : nullptr;
   const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
   s.variant = &builds.choose(wanted);
   s.max_rows = options.max_rows;
@@ -107,7 +119,9 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     model::ParamTable parameters;
     rank.model->parameters(parameters);
     bind_shapes(spec, which, parameters);
-    const WeightBytes weights = plan_weights(s.checkpoint, spec, which, parameters);
+    const WeightBytes weights =
+        s.checkpoint ? plan_weights(*s.checkpoint, spec, which, parameters) : plan_dummy(s.config.dtype, spec, which, parameters);
+    if (r == 0) s.parameters = count_parameters(spec, parameters);
     const std::size_t layer = rank.model->kv_bytes_per_token() * positions, kv = layer * static_cast<std::size_t>(spec.layers);
     const std::size_t scratch = rank.model->plan(largest_batch(options)).scratch_bytes;
     s.memory.weights += weights.copied;
@@ -119,7 +133,9 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     rank.pool->reserve(kernel_scratch_bytes(model::shard(spec, which)));
     rank.kv = Block(kv, "KV cache");
     rank.scratch = Block(scratch, "activations");
-    rank.weights = load_weights(s.checkpoint, spec, which, parameters, *rank.pool, r == 0 ? options.progress : nullptr);
+    Progress* progress = r == 0 ? options.progress : nullptr;
+    rank.weights = s.checkpoint ? load_weights(*s.checkpoint, spec, which, parameters, *rank.pool, progress)
+                                : load_dummy(s.dummy, s.config.dtype, spec, which, parameters, *rank.pool, progress);
     rank.model->attach({rank.pool.get(),
                         &rank.comm,
                         rank.scratch.data(),
@@ -158,14 +174,6 @@ int Executor::max_logits() const { return state_->max_logits; }
 const MemoryUse& Executor::memory() const { return state_->memory; }
 Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }
 
-std::size_t Executor::parameters() const {
-  std::size_t n = 0;
-  for (const auto* t : state_->checkpoint.tensors()) {
-    std::size_t elements = 1;
-    for (auto d : t->shape()) elements *= static_cast<std::size_t>(d);
-    n += elements;
-  }
-  return n;
-}
+std::size_t Executor::parameters() const { return state_->parameters; }
 
 }  // namespace atom::engine

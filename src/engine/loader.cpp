@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <random>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "atom/core/error.hpp"
@@ -34,6 +36,7 @@ struct Item {
   int part_count = 0;
   int rows = 0, cols = 0;  // this rank's shape
   bool in_file = false;
+  std::size_t period = 0;            // of a dummy's elements, which repeat; 0: every element is stored
   std::size_t at = 0, scale_at = 0;  // offsets into the block
 };
 
@@ -74,10 +77,9 @@ bool converts(DType from, const ParamRef& to) {
   return from == to.dtype || (is_float(from) && (to.encode || to.dtype == DType::f32));
 }
 
-// Resolves every parameter to checkpoint tensors; lists everything that does not fit.
-std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
-  Problems problems("checkpoint");
-  std::unordered_set<std::string_view> used;
+// One item for each parameter that the model has; find(parameter, name, shape) is the tensor it comes from, or null.
+template <class Find>
+std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table, Find&& find) {
   std::vector<Item> items;
   for (auto& ref : table) {
     if (ref.when != model::Bias::never && !model::has(whole, ref.when)) continue;
@@ -90,28 +92,39 @@ std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& 
     for (int i = 0; i < item.part_count; ++i) {
       const bool tied = whole.tied && ref.name == head_name;
       const std::string name = tied ? std::string(embedding_name) : pack ? part_name(ref.name, pack->parts[i]) : ref.name;
-      const Share rows = row_share(whole, rank, ref, i);
-      item.parts[i] = {checkpoint.find(name), rows, cols, item.rows};
-      item.rows += rows.count;
-      const auto* t = item.parts[i].tensor;
-      if (!t) {
-        problems.add(name + ": missing" +
-                     (name == head_name ? "; the config says tie_word_embeddings=false: set it to true if the head is the embedding"
-                                        : "; the checkpoint is incomplete or of another architecture"));
-        continue;
-      }
-      used.insert(t->name);
       const std::int64_t want[2] = {model::size(whole, ref.rows.parts[i]), model::size(whole, ref.cols.parts[0])};
       const std::span<const std::int64_t> shape(want, ref.cols.parts[0] == Axis::none ? 1 : 2);
-      const std::string in = " (" + std::string(checkpoint.file_of(name)) + ")";
-      if (!std::ranges::equal(t->shape(), shape))
-        problems.add(name + in + ": shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text(shape));
-      else if (!converts(t->dtype, ref))
-        problems.add(name + in + ": type " + (t->dtype == DType::other ? t->dtype_name : std::string(name_of(t->dtype))) +
-                     ", this build reads " + std::string(name_of(ref.dtype)) + "; convert the checkpoint to one type");
+      const Share rows = row_share(whole, rank, ref, i);
+      item.parts[i] = {find(ref, name, shape), rows, cols, item.rows};
+      item.rows += rows.count;
     }
     items.push_back(item);
   }
+  return items;
+}
+
+// Resolves every parameter to checkpoint tensors; lists everything that does not fit.
+std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
+  Problems problems("checkpoint");
+  std::unordered_set<std::string_view> used;
+  const auto find = [&](const ParamRef& ref, const std::string& name, std::span<const std::int64_t> shape) {
+    const NamedTensor* t = checkpoint.find(name);
+    if (!t) {
+      problems.add(name + ": missing" +
+                   (name == head_name ? "; the config says tie_word_embeddings=false: set it to true if the head is the embedding"
+                                      : "; the checkpoint is incomplete or of another architecture"));
+      return t;
+    }
+    used.insert(t->name);
+    const std::string in = " (" + std::string(checkpoint.file_of(name)) + ")";
+    if (!std::ranges::equal(t->shape(), shape))
+      problems.add(name + in + ": shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text(shape));
+    else if (!converts(t->dtype, ref))
+      problems.add(name + in + ": type " + (t->dtype == DType::other ? t->dtype_name : std::string(name_of(t->dtype))) +
+                   ", this build reads " + std::string(name_of(ref.dtype)) + "; convert the checkpoint to one type");
+    return t;
+  };
+  std::vector<Item> items = itemize(whole, rank, table, find);
   for (const auto* t : checkpoint.tensors()) {
     const bool known_extra = t->name.ends_with(".rotary_emb.inv_freq") || (whole.tied && t->name == head_name);
     if (!known_extra && !used.contains(t->name))
@@ -121,6 +134,51 @@ std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& 
   problems.throw_if_any();
   return items;
 }
+
+// The tensors of a checkpoint that does not exist: each begins somewhere in the same noise, and its rows repeat.
+struct Invented {
+  static constexpr std::size_t period = (std::size_t{1} << 20) + 7, starts = 4096;
+
+  Invented(DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) : dtype(stored) {
+    items = itemize(whole, rank, table, [&](const ParamRef&, const std::string& name, std::span<const std::int64_t> shape) {
+      NamedTensor& t = tensors[name];
+      t.dtype = dtype;
+      t.rank = static_cast<int>(shape.size());
+      std::ranges::copy(shape, t.dims.begin());
+      widest = std::max(widest, t.rank == 2 ? static_cast<std::size_t>(shape[1]) : 1);
+      return &t;
+    });
+    for (Item& item : items) item.period = period;
+  }
+  void fill(Dummy values) {
+    const auto size = static_cast<std::size_t>(size_of(dtype));
+    noise.resize((period + starts + widest) * size);
+    if (values == Dummy::random) {
+      std::minstd_rand generator(1);
+      std::normal_distribution<float> normal(0, 0.02f);
+      const auto each = [&]<class T>(T) {
+        for (std::size_t at = 0; at < noise.size(); at += sizeof(T)) {
+          const T x(normal(generator));
+          std::memcpy(noise.data() + at, &x, sizeof x);
+        }
+      };
+      if (dtype == DType::bf16)
+        each(bf16{});
+      else if (dtype == DType::f16)
+        each(fp16{});
+      else
+        each(float{});
+    }
+    std::size_t start = 0;
+    for (auto& [name, t] : tensors) t.data = noise.data() + (start += 61) % starts * size;
+  }
+
+  DType dtype;
+  std::unordered_map<std::string, NamedTensor> tensors;  // by name: a tied one is there once
+  std::vector<Item> items;
+  std::vector<std::byte> noise;
+  std::size_t widest = 1;
+};
 
 template <class T> T load_as(const std::byte* p) {
   T v;
@@ -156,7 +214,8 @@ void copy_rows(const Item& item, const Part& part, std::byte* base, int begin, i
   const std::size_t row_bytes = static_cast<std::size_t>(item.cols) * to_size;
   for (int r = begin; r < end; ++r) {
     const auto source_row = static_cast<std::size_t>(part.rows.begin + r - part.first_row);
-    const std::byte* from = t.data + source_row * static_cast<std::size_t>(full) * from_size;
+    const std::size_t first = source_row * static_cast<std::size_t>(full);
+    const std::byte* from = t.data + (item.period ? first % item.period : first) * from_size;
     std::byte* to =
         ref.layout ? rows + static_cast<std::size_t>(r - begin) * row_bytes : target + static_cast<std::size_t>(r) * row_bytes;
     const std::byte* mine = from + static_cast<std::size_t>(part.cols.begin) * from_size;
@@ -205,7 +264,7 @@ Placed place(std::vector<Item> items) {
     const auto element = static_cast<std::size_t>(size_of(ref.dtype));
     const std::size_t plain = static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols) * element;
     const bool whole_rows = t.rank == 1 || item.cols == t.dims[1];
-    item.in_file = !ref.layout && !ref.encode && item.part_count == 1 && t.dtype == ref.dtype && whole_rows &&
+    item.in_file = !item.period && !ref.layout && !ref.encode && item.part_count == 1 && t.dtype == ref.dtype && whole_rows &&
                    reinterpret_cast<std::uintptr_t>(t.data) % element == 0;
     if (item.in_file) {
       p.bytes.in_file += plain;
@@ -216,6 +275,27 @@ Placed place(std::vector<Item> items) {
     p.scratch = std::max(p.scratch, scratch_bytes(item));
   }
   return p;
+}
+
+// Binds every parameter, filling those that do not stay in the file if `filled`.
+Block load(const Placed& placed, bool filled, ThreadPool& pool, Progress* progress) {
+  Block block(placed.bytes.copied, "weights");
+  pool.reserve(placed.scratch);
+  for (std::size_t i = 0; i < placed.items.size(); ++i) {
+    const Item& item = placed.items[i];
+    const ParamRef& ref = *item.ref;
+    if (item.in_file) {
+      const auto row = static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(ref.dtype));
+      const std::byte* data = item.parts[0].tensor->data + static_cast<std::size_t>(item.parts[0].rows.begin) * row;
+      ref.bind(ref.param, const_cast<std::byte*>(data), item.rows, item.cols);  // no kernel writes a parameter
+    } else {
+      if (filled) fill(item, block.data(), pool);
+      ref.bind(ref.param, block.data() + item.at, item.rows, item.cols);
+      if (ref.scale) *ref.scale = reinterpret_cast<float*>(block.data() + item.scale_at);
+    }
+    if (progress) progress->update("loading weights", i + 1, placed.items.size());
+  }
+  return block;
 }
 
 }  // namespace
@@ -234,24 +314,25 @@ WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& w
 
 Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
                    ThreadPool& pool, Progress* progress) {
-  const Placed placed = place(account(checkpoint, whole, rank, table));
-  Block block(placed.bytes.copied, "weights");
-  pool.reserve(placed.scratch);
-  for (std::size_t i = 0; i < placed.items.size(); ++i) {
-    const Item& item = placed.items[i];
-    const ParamRef& ref = *item.ref;
-    if (item.in_file) {
-      const auto row = static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(ref.dtype));
-      const std::byte* data = item.parts[0].tensor->data + static_cast<std::size_t>(item.parts[0].rows.begin) * row;
-      ref.bind(ref.param, const_cast<std::byte*>(data), item.rows, item.cols);  // no kernel writes a parameter
-    } else {
-      fill(item, block.data(), pool);
-      ref.bind(ref.param, block.data() + item.at, item.rows, item.cols);
-      if (ref.scale) *ref.scale = reinterpret_cast<float*>(block.data() + item.scale_at);
-    }
-    if (progress) progress->update("loading weights", i + 1, placed.items.size());
-  }
-  return block;
+  return load(place(account(checkpoint, whole, rank, table)), true, pool, progress);
+}
+
+WeightBytes plan_dummy(DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
+  return place(Invented(stored, whole, rank, table).items).bytes;
+}
+
+Block load_dummy(Dummy values, DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
+                 ThreadPool& pool, Progress* progress) {
+  Invented invented(stored, whole, rank, table);
+  invented.fill(values);
+  return load(place(invented.items), values != Dummy::empty, pool, progress);
+}
+
+std::size_t count_parameters(const model::ModelSpec& whole, model::ParamTable& table) {
+  std::size_t n = 0;
+  for (const auto& [name, t] : Invented(DType::bf16, whole, {}, table).tensors)
+    n += static_cast<std::size_t>(t.dims[0]) * static_cast<std::size_t>(t.rank == 2 ? t.dims[1] : 1);
+  return n;
 }
 
 }  // namespace atom::engine

@@ -17,7 +17,8 @@ std::string describe(const model::ModelSpec& s) {
     }
     return "?";
   }();
-  return std::string(name) + " with head_dim " + std::to_string(s.attn.head_dim);
+  return std::string(name) + " with head_dim " + std::to_string(s.attn.head_dim) + ", hidden_size " + std::to_string(s.d_model) +
+         " and " + std::to_string(s.layers) + " layers";
 }
 
 }  // namespace
@@ -29,7 +30,7 @@ const Variant& Registry::choose(const Wanted& w) const {
     std::string demand, remedy;
   } demands[] = {
       {[&](const Variant& v) { return model::admits(*v.spec, w.spec); }, "architecture " + describe(w.spec),
-       "add a build for it (docs/adding_a_model.md)"},
+       "make a program for it: atom build --model DIR --output PROGRAM, or atom_add_model in CMake (docs/specialised_binaries.md)"},
       {[&](const Variant& v) { return v.weights == w.weights; }, "checkpoint weights of type " + std::string(name_of(w.weights)),
        "convert the checkpoint to BF16, or add a build with Quants<quant::NoAs<...>>"},
       {[&](const Variant& v) { return v.backend == w.backend; }, "--backend " + w.backend, "use --backend cpu or ref"},
@@ -38,7 +39,7 @@ const Variant& Registry::choose(const Wanted& w) const {
       {[&](const Variant& v) { return v.act == w.act; }, "--activation " + std::string(name_of(w.act)),
        "use --activation f32 or bf16"},
       {[&](const Variant& v) { return model::admits(v.tp, w.tp); }, "--tensor-parallel-size " + std::to_string(w.tp),
-       "use a size that a build of this binary was made for"},
+       "use a size that a build of this binary was made for, or atom build --tensor-parallel-size"},
   };
   std::vector<const Variant*> left;
   for (const auto& v : variants_) left.push_back(&v);

@@ -1,37 +1,23 @@
-// The atom program as a user meets it: flags, environment, streams, files, exit status. ATOM_PROGRAM is its path.
+// The atom program as a user meets it: flags, environment, streams, files, exit status.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <numeric>
 #include <string>
-#include <sys/wait.h>
 
 #include "atom/engine/json.hpp"
 #include "atom/engine/tokenizer.hpp"
 
 #include "../engine/checkpoints.hpp"
+#include "program.hpp"
 
 namespace atom::engine {
 namespace {
 
+using test::atom_program;
+using test::contains;
+
 const std::string demo = ATOM_DEMO_MODEL;
-
-struct Result {
-  int status;
-  std::string out, err;
-};
-
-// Runs "<environment> atom <arguments> < input"; shell quoting is the caller's.
-Result atom_program(const std::string& arguments, const std::string& input = {}, const std::string& environment = {}) {
-  test::TempDir dir;
-  const std::string in = dir.write("in", input), out = dir.path() + "/out", err = dir.path() + "/err";
-  const int status =
-      std::system((environment + " " ATOM_PROGRAM " " + arguments + " < " + in + " > " + out + " 2> " + err).c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, test::read_file(out), test::read_file(err)};
-}
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 TEST(Cli, RunWritesTheGoldenText) {
   const SafeTensors golden(demo + "/golden.safetensors");
@@ -136,7 +122,8 @@ TEST(Cli, MistakesAreNamed) {
 }
 
 TEST(Cli, EverySubcommandHasHelp) {
-  for (const char* command : {"", "run", "logits", "perplexity", "tokenize", "inspect"}) {
+  for (const char* command :
+       {"", "run", "logits", "perplexity", "tokenize", "inspect", "generate", "bench", "bench engine", "doctor"}) {
     const auto r = atom_program(std::string(command) + " --help");
     EXPECT_EQ(r.status, 0);
     EXPECT_TRUE(contains(r.out, "--help")) << r.out;

@@ -1,4 +1,7 @@
 #pragma once
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"  // both sides are replaced here, by malloc and free
+#endif
 // Replaces operator new for the whole program by one that counts. Include it in exactly one file of a test.
 #include <atomic>
 #include <cstdlib>

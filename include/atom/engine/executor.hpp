@@ -22,6 +22,7 @@ struct ExecutorOptions {
   std::string backend = "cpu";  // cpu, ref
   DType act = DType::bf16;      // f32, bf16
   std::string quant = "none";   // none, int8
+  std::string dummy = "none";   // none, or weights without a checkpoint, to time a config.json: empty, zero, random (loader.hpp)
   int tensor_parallel_size = 1;
   int threads = 0;         // in all, shared out over ranks; 0: one per CPU this process may use
   int max_rows = 512;      // tokens per step

@@ -28,6 +28,17 @@ WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& w
 Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
                    ThreadPool& pool, Progress* progress = nullptr);
 
+/// Weights without a checkpoint, for timing a shape. empty: memory is reserved and never touched, so speeds mean nothing; zero;
+/// random: noise of the size trained weights have.
+enum class Dummy : unsigned char { none, empty, zero, random };
+
+/// plan_weights and load_weights without a checkpoint; `stored`: the element type that its tensors would have.
+WeightBytes plan_dummy(DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table);
+Block load_dummy(Dummy values, DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
+                 ThreadPool& pool, Progress* progress = nullptr);
+/// Elements of the tensors that a checkpoint of these parameters has, tied ones once.
+std::size_t count_parameters(const model::ModelSpec& whole, model::ParamTable& table);
+
 /// Shapes without storage: binds every parameter to null, so that a model can be planned before anything is read.
 void bind_shapes(const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table);
 

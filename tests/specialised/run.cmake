@@ -1,0 +1,76 @@
+# A program for one model writes what the universal one writes; and what `atom build` makes is such a program, made once.
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+set(ENV{XDG_CACHE_HOME} "${WORK}/a cache")
+set(ENV{CXX} ${COMPILER})
+
+# program(<status> <regular expression for stderr> command...): sets `out`.
+function(program status pattern)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE stdout ERROR_VARIABLE stderr)
+  if(NOT result EQUAL status OR NOT stderr MATCHES "${pattern}")
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nexpected status ${status} and \"${pattern}\"; found status ${result} and\n${stdout}\n${stderr}")
+  endif()
+  set(out "${stdout}" PARENT_SCOPE)
+endfunction()
+
+function(same_text a b)
+  set(prompt --prompt "Once upon a time" --max-tokens 64 --temperature 0)
+  program(0 "" ${a} run --model ${MODEL} ${prompt})
+  set(first "${out}")
+  program(0 "" ${b} run --model ${MODEL} ${prompt})
+  string(LENGTH "${out}" length)
+  if(NOT out STREQUAL first OR length LESS 100)
+    message(FATAL_ERROR "${a} wrote\n${first}\nand ${b} wrote\n${out}")
+  endif()
+endfunction()
+
+# atom_add_model
+same_text(${ATOM} ${DEMO})
+program(0 "" ${DEMO} inspect --model ${MODEL})
+if(NOT out MATCHES "build +demo")
+  message(FATAL_ERROR "inspect does not name the build demo:\n${out}")
+endif()
+program(1 "no build in this binary admits architecture Qwen3.*atom build --model.*atom_add_model" ${DEMO} inspect --model ${OTHER})
+
+# atom build: compiles once, then copies. Folders and programs with spaces are only folders and programs.
+set(made "${WORK}/a folder/a program")
+file(MAKE_DIRECTORY "${WORK}/a folder")
+program(0 "compiling" ${ATOM} build --model ${MODEL} -o ${made})
+same_text(${ATOM} ${made})
+file(REMOVE ${made})
+program(0 "^[^\n]*every subcommand of atom[^\n]*\n$" ${ATOM} build --model ${MODEL} -o ${made})
+same_text(${ATOM} ${made})
+
+# What it refuses, before and instead of compiling.
+set(build ${ATOM} build --model ${MODEL} -o ${made})
+program(1 "No such file|cannot be read|config.json" ${ATOM} build --model ${WORK}/nowhere -o ${made})
+program(1 "nowhere/program: cannot be written" ${ATOM} build --model ${MODEL} -o ${WORK}/nowhere/program)
+program(1 "attention heads must divide by tensor-parallel size" ${build} --tp 2)
+program(1 "--kv f32: no kernel" ${build} --kv f32)
+set(ENV{CXX} /nowhere/g++)
+program(1 "the compiler that CXX names, /nowhere/g[+][+]: not found" ${build})
+set(ENV{CXX})
+set(path "$ENV{PATH}")
+set(ENV{PATH} ${WORK})
+program(1 "a C[+][+]20 compiler: no g[+][+] or clang[+][+] on PATH" ${build})
+set(ENV{PATH} "${path}")
+
+set(ENV{CXX} ${COMPILER})
+file(COPY ${ATOM} DESTINATION ${WORK}/bin)
+set(build ${WORK}/bin/atom build --model ${MODEL} -o ${made})
+program(1 "no build.args beside this program" ${build})
+file(WRITE ${WORK}/bin/build.args "-I{here}/include\n{here}/libatom_engine.a\n-lno_such\n")
+program(1 "lacks\n +the headers in ${WORK}/bin/include\n +the library ${WORK}/bin/libatom_engine.a\n +the library libno_such .Debian: libno_such-dev.\n"
+        ${build})
+
+# atom-spec-gen
+set(generate ${SPEC_GEN} --config ${MODEL}/config.json --output ${WORK}/demo.hpp --name)
+program(0 "" ${generate} demo --family Qwen3)
+program(1 "describes a Qwen3, not a Llama" ${generate} demo --family Llama)
+program(1 "becomes a C[+][+] type" ${generate} de-mo)
+program(1 "quantises a BF16 checkpoint" ${generate} demo --quant int8 --weights f16)
+file(READ ${MODEL}/config.json config)
+string(REPLACE "\"head_dim\": 64" "\"head_dim\": 48" config "${config}")
+file(WRITE ${WORK}/config.json "${config}")
+program(1 "head_dim 48: the Cpu kernels cover 16, 32, 64" ${SPEC_GEN} --config ${WORK}/config.json --output ${WORK}/x.hpp --name x)

@@ -1,0 +1,111 @@
+#include "build_source.hpp"
+
+#include <algorithm>
+#include <sstream>
+
+#include "atom/core/error.hpp"
+
+#include "model_main.hpp"  // written by CMake: cmake/model_main.cpp.in as a string
+
+namespace atom::tools {
+
+namespace {
+
+struct Family {
+  model::Arch arch;
+  std::string_view name, enumerator;  // model::Name<M> in atom/model/<enumerator>.hpp
+};
+constexpr Family families[] = {
+    {model::Arch::llama, "Llama", "llama"}, {model::Arch::qwen2, "Qwen2", "qwen2"}, {model::Arch::qwen3, "Qwen3", "qwen3"}};
+
+const Family& family_of(model::Arch arch) { return *std::ranges::find(families, arch, &Family::arch); }
+
+// What the Cpu kernels are instantiated for: see atom/ops/attention_cpu.hpp.
+constexpr int cpu_head_dims[] = {16, 32, 64, 96, 128, 256};
+
+bool is_identifier(std::string_view s) {
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  return !s.empty() && letter(s[0]) &&
+         std::ranges::all_of(s, [&](char c) { return letter(c) || c == '_' || (c >= '0' && c <= '9'); });
+}
+
+void check(const BuildChoice& c, const model::ModelSpec& spec) {
+  const auto refuse = [](const std::string& what) { throw Error(what); };
+  const auto one_of = [&](const char* flag, const std::string& value, const std::string& a, const std::string& b) {
+    if (value != a && value != b) refuse(std::string(flag) + " " + value + ": expected " + a + " or " + b);
+  };
+  if (!is_identifier(c.name)) refuse("--name " + c.name + ": becomes a C++ type; use letters, digits and _");
+  one_of("--backend", c.backend, "cpu", "ref");
+  one_of("--quant", c.quant, "none", "int8");
+  one_of("--act", c.activation, "bf16", "f32");
+  if (!c.kv.empty()) one_of("--kv", c.kv, "bf16", "f32");
+  if (c.kv == "f32" && c.activation == "bf16")
+    refuse("--kv f32: no kernel writes an F32 cache from BF16 activations; use --act f32");
+  if (c.weights != DType::bf16 && c.weights != DType::f16 && c.weights != DType::f32)
+    refuse("--weights " + std::string(name_of(c.weights)) + ": expected bf16, f16 or f32");
+  if (c.quant == "int8" && c.weights != DType::bf16)
+    refuse("--quant int8: quantises a BF16 checkpoint, and this one is " + std::string(name_of(c.weights)) + "; use --quant none");
+  if (c.tp < 1 || c.tp > 64) refuse("--tp " + std::to_string(c.tp) + ": must be between 1 and 64");
+  if (c.backend == "cpu" && std::ranges::find(cpu_head_dims, spec.attn.head_dim) == std::end(cpu_head_dims))
+    refuse("head_dim " + std::to_string(spec.attn.head_dim) +
+           ": the Cpu kernels cover 16, 32, 64, 96, 128 and 256; use --backend ref, or add an instance (docs/adding_a_kernel.md)");
+}
+
+std::string_view type_of(DType t) { return t == DType::f32 ? "float" : t == DType::f16 ? "fp16" : "bf16"; }
+std::string_view type_of(std::string_view flag) { return flag == "f32" ? "float" : "bf16"; }
+
+std::string quants_of(const BuildChoice& c) {
+  if (c.quant == "int8") return "quant::PerToken<int8>";
+  const std::string each = "quant::NoAs<" + std::string(type_of(c.weights)) + ">";
+  return each + ", " + each + ", " + each;
+}
+
+}  // namespace
+
+std::string_view family_name(model::Arch arch) { return family_of(arch).name; }
+
+std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
+  check(c, spec);
+  // Every member: when ModelSpec gains one, this stops compiling until the member is printed below.
+  const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied] = spec;
+  const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias] = attn;
+  const Family& family = family_of(arch);
+  std::ostringstream out;
+  out << std::boolalpha << "#pragma once\n// Generated from a config.json: what is changed here is lost.\n"
+      << "#include \"atom/model/" << family.enumerator << ".hpp\"\n"
+      << "#include \"atom/ops/" << c.backend << ".hpp\"\n\n"
+      << "namespace atom::builds {\n\n"
+      << "struct " << c.name << " {\n"
+      << "  static constexpr model::ModelSpec spec{.arch = model::Arch::" << family.enumerator << ",\n"
+      << "                                         .d_model = " << d_model << ",\n"
+      << "                                         .d_ff = " << d_ff << ",\n"
+      << "                                         .vocab = " << vocab << ",\n"
+      << "                                         .layers = " << layers << ",\n"
+      << "                                         .attn = {.heads = " << heads << ",\n"
+      << "                                                  .kv_heads = " << kv_heads << ",\n"
+      << "                                                  .head_dim = " << head_dim << ",\n"
+      << "                                                  .qk_norm = " << qk_norm << ",\n"
+      << "                                                  .qkv_bias = " << qkv_bias << ",\n"
+      << "                                                  .o_bias = " << o_bias << "},\n"
+      << "                                         .mlp_bias = " << mlp_bias << ",\n"
+      << "                                         .tied = " << tied << "};\n"
+      << "  static constexpr model::Parallel parallel{.tp = " << c.tp << "};\n"
+      << "  using backend = " << (c.backend == "cpu" ? "Cpu" : "Ref") << ";\n"
+      << "  using act = " << type_of(c.activation) << ";\n"
+      << "  using kv = " << type_of(c.kv.empty() ? c.activation : c.kv) << ";\n"
+      << "  using quants = model::Quants<" << quants_of(c) << ">;\n"
+      << "  template <class M> using net = model::" << family.name << "<M>;\n"
+      << "};\n"
+      << "static_assert(model::check<" << c.name << ">());\n\n"
+      << "}  // namespace atom::builds\n";
+  return out.str();
+}
+
+std::string build_main(const std::string& name) {
+  constexpr std::string_view hole = "@name@";
+  std::string text(model_main);
+  for (std::size_t at = 0; (at = text.find(hole, at)) != std::string::npos; at += name.size()) text.replace(at, hole.size(), name);
+  return text;
+}
+
+}  // namespace atom::tools
