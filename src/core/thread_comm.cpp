@@ -8,9 +8,8 @@
 namespace atom {
 
 // Ranks meet at a sense-reversing barrier; between two meetings each may read the others' pointers.
-class ThreadComm::Group {
- public:
-  explicit Group(int ranks) : size(ranks), input(static_cast<std::size_t>(ranks)), columns(static_cast<std::size_t>(ranks)) {}
+struct ThreadGroup::State {
+  explicit State(int ranks) : size(ranks), input(static_cast<std::size_t>(ranks)), columns(static_cast<std::size_t>(ranks)) {}
 
   void meet() noexcept {
     const unsigned epoch = epoch_.load(std::memory_order_acquire);
@@ -34,12 +33,13 @@ class ThreadComm::Group {
   std::atomic<unsigned> epoch_{0};
 };
 
-std::shared_ptr<ThreadComm::Group> ThreadComm::make_group(int size) {
+ThreadGroup::ThreadGroup(int size) : state_(nullptr) {
   if (size < 1) throw Error("tensor parallelism: size must be at least 1");
-  return std::make_shared<Group>(size);
+  state_ = new State(size);
 }
+ThreadGroup::~ThreadGroup() { delete state_; }
 
-ThreadComm::ThreadComm(std::shared_ptr<Group> group, int rank) : group_(std::move(group)), rank_(rank), size_(group_->size) {
+ThreadComm::ThreadComm(ThreadGroup& group, int rank) : group_(group.state_), rank_(rank), size_(group_->size) {
   if (rank < 0 || rank >= size_) throw Error("tensor parallelism: rank must be in [0, size)");
 }
 

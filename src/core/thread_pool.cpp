@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <immintrin.h>
+#include <memory>
 #include <new>
 #include <pthread.h>
 #include <sched.h>
@@ -100,18 +101,20 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int threads, int first_cpu) : state_(std::make_unique<State>()), threads_(threads) {
+ThreadPool::ThreadPool(int threads, int first_cpu) : state_(nullptr), threads_(threads) {
   if (threads < 1) throw Error("threads: must be at least 1; pass the number of cores to use");
+  auto state = std::make_unique<State>();
   const std::vector<int> cpus = first_cpu < 0 ? std::vector<int>{} : allowed_cpus();
-  state_->workers.reserve(static_cast<std::size_t>(threads) - 1);
+  state->workers.reserve(static_cast<std::size_t>(threads) - 1);
   for (int i = 1; i < threads; ++i) {
-    state_->workers.emplace_back([s = state_.get(), i] { s->work(i); });
+    state->workers.emplace_back([s = state.get(), i] { s->work(i); });
     // The caller is a guest: its own affinity is not ours to change.
-    if (!cpus.empty()) pin(state_->workers.back(), cpus[static_cast<std::size_t>(first_cpu + i) % cpus.size()]);
+    if (!cpus.empty()) pin(state->workers.back(), cpus[static_cast<std::size_t>(first_cpu + i) % cpus.size()]);
   }
+  state_ = state.release();
 }
 
-ThreadPool::~ThreadPool() = default;
+ThreadPool::~ThreadPool() { delete state_; }
 
 void ThreadPool::dispatch(int chunks, Task task, void* body) noexcept {
   State& s = *state_;

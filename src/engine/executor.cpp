@@ -76,6 +76,7 @@ struct Executor::State {
   Dummy dummy;
   std::optional<Checkpoint> checkpoint;  // unless weights are dummies
   RankTeam team;
+  std::optional<ThreadGroup> group;
   std::vector<RankState> ranks;
   const Variant* variant = nullptr;
   Block rope, sampling;
@@ -109,12 +110,12 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   }
 
   const int threads = options.threads > 0 ? options.threads : usable_cpus(), each = std::max(1, threads / tp);
-  auto group = ThreadComm::make_group(tp);
+  s.group.emplace(tp);
   s.ranks.resize(static_cast<std::size_t>(tp));
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
     const model::Rank which{r, tp};
-    rank.comm = ThreadComm(group, r);
+    rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
     model::ParamTable parameters;
     rank.model->parameters(parameters);

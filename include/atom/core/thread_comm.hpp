@@ -5,7 +5,6 @@
 // To extend: any type that satisfies Communicator (shared memory, MPI, NCCL) can be a backend's `comm`.
 #include <concepts>
 #include <cstddef>
-#include <memory>
 
 #include "atom/core/dtype.hpp"
 
@@ -20,14 +19,26 @@ concept Communicator = requires(C& c, float* x, bf16* y, const float* in, std::s
   c.all_gather(in, x, n, n, n, n);  // see ThreadComm::all_gather
 };
 
+/// What the ranks of one process share; outlives their ThreadComms.
+class ThreadGroup {
+ public:
+  /// Throws atom::Error unless size >= 1.
+  explicit ThreadGroup(int size);
+  ~ThreadGroup();
+  ThreadGroup(const ThreadGroup&) = delete;
+  ThreadGroup& operator=(const ThreadGroup&) = delete;
+
+ private:
+  friend class ThreadComm;
+  struct State;
+  State* state_;  // owned; <memory> would be half of what compiling a model header costs
+};
+
 class ThreadComm {
  public:
-  /// What the ranks of one process share. Create one, hand each rank thread a ThreadComm over it.
-  class Group;
-  static std::shared_ptr<Group> make_group(int size);
-
   ThreadComm() = default;  ///< a world of one rank: every collective is the identity
-  ThreadComm(std::shared_ptr<Group> group, int rank);
+  /// Throws atom::Error unless rank is in [0, size of the group).
+  ThreadComm(ThreadGroup& group, int rank);
 
   [[nodiscard]] int rank() const noexcept { return rank_; }
   [[nodiscard]] int size() const noexcept { return size_; }
@@ -39,7 +50,7 @@ class ThreadComm {
   void barrier() noexcept;
 
  private:
-  std::shared_ptr<Group> group_;
+  ThreadGroup::State* group_ = nullptr;
   int rank_ = 0, size_ = 1;
 };
 

@@ -3,7 +3,7 @@
 // One idea: a kernel is `parallel(chunks, body)`; chunks are handed out by an atomic counter and write disjoint results, so
 // the answer does not depend on the number of threads. Nothing is allocated after construction; calls are noexcept.
 // To extend: use it from a kernel; a new scheduling policy is a new member function, not a flag.
-#include <memory>
+#include <cstddef>
 #include <type_traits>
 
 namespace atom {
@@ -40,7 +40,7 @@ class ThreadPool {
   using Task = void (*)(void* body, int chunk, int thread) noexcept;
   void dispatch(int chunks, Task task, void* body) noexcept;
   struct State;
-  std::unique_ptr<State> state_;
+  State* state_;  // owned; see ThreadGroup
   int threads_;
 };
 
