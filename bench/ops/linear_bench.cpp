@@ -37,7 +37,8 @@ struct Machine {
   char* y = operands(std::size_t{64} << 20);
   double amx_bf16 = 0, amx_int8 = 0, fma = 0, bf16_dot = 0, int8_dot = 0;
   Machine() {
-    pool.reserve(kernels::linear_scratch_bytes(16384));
+    pool.reserve(kernels::linear_scratch(16384).thread);
+    pool.reserve_shared(kernels::linear_scratch(16384).shared);
     const cpu::Isa isa = cpu::isa();
     fma = peak(pool, isa == cpu::Isa::avx2 ? Unit::fma256 : Unit::fma512);
     if (isa >= cpu::Isa::avx512_bf16) bf16_dot = peak(pool, Unit::bf16_dot), int8_dot = peak(pool, Unit::int8_dot);

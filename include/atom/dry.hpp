@@ -10,9 +10,22 @@
 
 namespace atom {
 
+/// The sizes of a call: what it does is rows x out x in, rows x cols, or rows of heads.
+template <class Args> constexpr Name shape_of(const Args& a) {
+  Name s;
+  if constexpr (requires { a.rows; }) s += name_of_int(a.rows);
+  if constexpr (requires { a.out; }) s += Name{"x", name_of_int(a.out)};
+  if constexpr (requires { a.in; }) s += Name{"x", name_of_int(a.in)};
+  if constexpr (requires { a.cols; }) s += Name{"x", name_of_int(a.cols)};
+  if constexpr (requires { a.vocab; }) s += Name{"/", name_of_int(a.vocab)};
+  if constexpr (requires { a.heads; }) s += Name{" h", name_of_int(a.heads)};
+  if constexpr (requires { a.kv_heads; }) s += Name{"/", name_of_int(a.kv_heads)};
+  return s;
+}
+
 struct Dry {
   struct Launch {
-    Name name;
+    Name name, shape;
     Cost cost;
   };
   using stream = std::vector<Launch>*;  // may be null: measure memory only
@@ -29,7 +42,7 @@ struct Dry {
 
 template <class Op> struct impl<Op, Dry> {
   static void run(Dry::stream trace, const typename Op::args& a) {
-    if (trace) trace->push_back({Op::name(), Op::cost(a)});
+    if (trace) trace->push_back({Op::name(), shape_of(a), Op::cost(a)});
   }
 };
 

@@ -76,7 +76,8 @@ struct ThreadPool::State {
   void* body = nullptr;
   int chunks = 0;
   std::size_t scratch_bytes = 0;  // of one thread, a multiple of 64
-  Block scratch;
+  std::size_t shared_bytes = 0;
+  Block scratch, shared;
   std::vector<std::thread> workers;
 
   void take_chunks(int thread) noexcept {
@@ -140,6 +141,15 @@ void ThreadPool::reserve(std::size_t bytes) {
   if (each < bytes || total / each != static_cast<std::size_t>(threads_)) throw std::bad_alloc();
   s.scratch = allocate(total);
   s.scratch_bytes = each;
+}
+
+void* ThreadPool::shared_scratch() noexcept { return state_->shared.get(); }
+
+void ThreadPool::reserve_shared(std::size_t bytes) {
+  State& s = *state_;
+  if (bytes <= s.shared_bytes) return;
+  s.shared = allocate(bytes);
+  s.shared_bytes = bytes;
 }
 
 }  // namespace atom

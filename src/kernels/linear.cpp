@@ -40,8 +40,10 @@ template <>
 constexpr Choices choices<int8, int8> = {always(avx2::int8_int8), always(avx512::int8_int8), always(avx512_bf16::int8_int8),
                                          Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 9}};
 
-constexpr std::ptrdiff_t shared_bytes = std::ptrdiff_t{5} << 18;  // packed activations of one pass: most of an L2
-constexpr int row_step = 96;                                      // passes end at multiples of it: whole groups for every kernel
+constexpr std::ptrdiff_t slice_bytes = std::ptrdiff_t{5} << 18;  // packed activations that stay in L2 while panels go by
+constexpr std::ptrdiff_t sums_bytes = std::ptrdiff_t{8} << 20;   // sums kept between slices of `in`
+constexpr int row_step = 96;                                     // passes end at multiples of it: whole groups for every kernel
+constexpr int slice_step = 16;                                   // slices of `in` at multiples of so many blocks: AMX's depth
 
 template <class W> constexpr int weight_blocks(int in) {
   return static_cast<int>((in * std::ptrdiff_t{sizeof(W)} + block_bytes - 1) / block_bytes);
@@ -51,11 +53,18 @@ template <class W> constexpr std::ptrdiff_t panel_bytes(int in) {
 }
 constexpr int panel_count(int out) { return (out + panel_rows - 1) / panel_rows; }
 
-// A pass holds this many rows: as many as the shared scratch does, a whole number of row_steps if there is a choice.
-int rows_per_pass(int rows, std::ptrdiff_t row_bytes) {
-  const int fit = static_cast<int>(std::min<std::ptrdiff_t>(shared_bytes / row_bytes, max_block_rows)) / row_step * row_step;
-  const int most = std::max(fit, row_step), passes = (rows + most - 1) / most;
+// Passes of nearly equal size, a whole number of row_steps if there is a choice.
+int rows_per_pass(int rows) {
+  const int passes = (rows + max_pass_rows - 1) / max_pass_rows;
   return passes <= 1 ? rows : ((rows + passes - 1) / passes + row_step - 1) / row_step * row_step;
+}
+
+// Weights are read once per pass, however long their rows: when activations do not fit into L2, `in` is cut into slices and the
+// sums are kept.
+int blocks_per_slice(int rows, int w_blocks, int widening) {
+  const std::ptrdiff_t column = std::ptrdiff_t{rows} * block_bytes * widening;
+  if (column * w_blocks <= slice_bytes) return w_blocks;
+  return std::max(static_cast<int>(slice_bytes / column) / slice_step, 1) * slice_step;
 }
 
 // Eight chunks per thread even out disturbances, but fewer than four panels together do not reach memory's full rate.
@@ -72,20 +81,31 @@ bool worth_streaming(const void* y, std::size_t size, int rows, int ldy) {
 }
 
 void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
-  char* const base = static_cast<char*>(pool.scratch(0));
-  j.a = base + thread_bytes;
-  const int total = j.rows, step = rows_per_pass(total, a_row_bytes(j.a_blocks)), panels = panel_count(j.out);
-  const int chunk = panels_per_chunk(panels, pool.threads()), chunks = (panels + chunk - 1) / chunk;
+  char* const sums = static_cast<char*>(pool.shared_scratch());
+  j.a = sums + sums_bytes;
+  const int total = j.rows, step = rows_per_pass(total), panels = panel_count(j.out);
   j.panels = panels;
-  j.skip = chunk * (pool.threads() - 1);
   for (int first = 0; first < total; first += step) {
     j.rows = std::min(step, total - first);
-    constexpr int pack_rows = 16;
-    pool.parallel((j.rows + pack_rows - 1) / pack_rows,
-                  [&](int i, int) { kernel.pack(j, i * pack_rows, std::min(j.rows, (i + 1) * pack_rows)); });
-    pool.parallel(chunks, [&](int i, int thread) {
-      kernel.panels(j, i * chunk, std::min(panels, (i + 1) * chunk), static_cast<char*>(pool.scratch(thread)));
-    });
+    const int slice = blocks_per_slice(j.rows, j.w_blocks, kernel.widening), padded_rows = (j.rows + 31) / 32 * 32;
+    const bool sliced = slice < j.w_blocks;
+    const int group = sliced ? static_cast<int>(sums_bytes / acc_row_bytes) / padded_rows : panels;
+    j.sums = sliced ? sums : nullptr;
+    for (j.first_panel = 0; j.first_panel < panels; j.first_panel += group) {
+      const int here = std::min(group, panels - j.first_panel), chunk = panels_per_chunk(here, pool.threads());
+      j.skip = chunk * (pool.threads() - 1);
+      for (j.first_block = 0; j.first_block < j.w_blocks; j.first_block += slice) {
+        j.last_block = std::min(j.w_blocks, j.first_block + slice);
+        j.a_blocks = (j.last_block - j.first_block) * kernel.widening;
+        constexpr int pack_rows = 16;
+        pool.parallel((j.rows + pack_rows - 1) / pack_rows,
+                      [&](int i, int) { kernel.pack(j, i * pack_rows, std::min(j.rows, (i + 1) * pack_rows)); });
+        pool.parallel((here + chunk - 1) / chunk, [&](int i, int thread) {
+          const int begin = j.first_panel + i * chunk;
+          kernel.panels(j, begin, std::min(j.first_panel + here, begin + chunk), static_cast<char*>(pool.scratch(thread)));
+        });
+      }
+    }
     j.x = static_cast<const char*>(j.x) + j.rows * j.ldx * x_size;
     j.y = static_cast<char*>(j.y) + j.rows * j.ldy * y_size;
     if (j.x_scale) j.x_scale += j.rows;
@@ -109,9 +129,10 @@ template <class W> constexpr quant::WeightLayout layout{&layout_bytes<W>, &layou
 
 namespace kernels {
 
-std::size_t linear_scratch_bytes(int in) noexcept {
+LinearScratch linear_scratch(int in) noexcept {
   const auto row = static_cast<std::size_t>(cpu::a_row_bytes(cpu::weight_blocks<float>(in) + 1));
-  return cpu::thread_bytes + std::max<std::size_t>(cpu::shared_bytes, cpu::row_step * row);
+  return {cpu::thread_bytes,
+          static_cast<std::size_t>(cpu::sums_bytes) + std::max<std::size_t>(cpu::slice_bytes, cpu::max_pass_rows * row)};
 }
 
 }  // namespace kernels
@@ -135,6 +156,7 @@ void impl<kernels::linear<Q, T, Y>, Cpu>::run(ThreadPool* pool, const typename k
             .bias = a.bias,
             .y = a.y,
             .a = nullptr,
+            .sums = nullptr,
             .ldx = a.ldx,
             .ldy = a.ldy,
             .panel_bytes = cpu::panel_bytes<W>(a.in),
@@ -144,7 +166,11 @@ void impl<kernels::linear<Q, T, Y>, Cpu>::run(ThreadPool* pool, const typename k
             .panels = 0,
             .skip = 0,
             .w_blocks = blocks,
-            .a_blocks = blocks * kernel.widening,
+            .a_blocks = 0,
+            .widening = kernel.widening,
+            .first_block = 0,
+            .last_block = 0,
+            .first_panel = 0,
             .bf16_y = std::same_as<Y, bf16>,
             .stream_y = cpu::worth_streaming(a.y, sizeof(Y), a.rows, a.ldy)},
            sizeof(X), sizeof(Y));

@@ -1,5 +1,6 @@
-// linear and quantize on Cpu, at every ISA level of this machine, against Ref.
+// linear and quantize on Cpu, at every ISA level of this machine, and linear on Emu, against Ref.
 #include <algorithm>
+#include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
 #include <memory>
@@ -9,9 +10,11 @@
 
 #include "atom/core/cpu_features.hpp"
 #include "atom/ops/linear_cpu.hpp"
+#include "atom/ops/linear_gpu.hpp"
 #include "atom/ops/linear_ref.hpp"
 
 #include "conformance.hpp"
+#include "emu_setting.hpp"
 
 namespace atom {
 namespace {
@@ -118,7 +121,10 @@ template <class Y> constexpr float relative = std::same_as<Y, bf16> ? 0x1p-7f : 
 struct Pools {
   ThreadPool one{1}, two{2}, three{3};
   explicit Pools(int in) {
-    for (ThreadPool* p : {&one, &two, &three}) p->reserve(kernels::linear_scratch_bytes(in));
+    for (ThreadPool* p : {&one, &two, &three}) {
+      p->reserve(kernels::linear_scratch(in).thread);
+      p->reserve_shared(kernels::linear_scratch(in).shared);
+    }
   }
 };
 
@@ -156,6 +162,16 @@ TYPED_TEST(LinearCpu, AgreesWithRefForAnyShapeAndThreadCount) {
           ASSERT_TRUE(identical(got, problem.template run<Cpu>(&pools.three, w, rows)));
         }
       });
+      if constexpr (HasKernel<typename P::Key, Emu<32>>)
+        for (int rows : {1, 16, 40}) {
+          SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(out) + " x " + std::to_string(in) + (bias ? " + bias" : ""));
+          const std::vector<Y> want(all.begin(), all.begin() + std::ptrdiff_t{rows} * problem.ldy);
+          test::on_every_wave([&]<class B>(B, typename B::stream machine) {
+            const std::vector<Y> got = problem.template run<B>(machine, problem.w.data(), rows);
+            EXPECT_TRUE(close(got, want, absolute<Y>, relative<Y>));
+            return got;
+          });
+        }
     }
   }
 }
@@ -170,6 +186,26 @@ TYPED_TEST(LinearCpu, ManyRowsTakeSeveralPasses) {
   at_every_isa([&] {
     const auto got = problem.template run<Cpu>(&pools.two, static_cast<const typename P::W*>(packed.get()), problem.rows);
     ASSERT_TRUE(close(got, want, absolute<typename P::Y>, relative<typename P::Y>));
+  });
+}
+
+// Sums of so many rows and outputs are not all kept between slices of `in`: the last outputs come in a group of their own.
+TEST(LinearSlices, OutputsDoNotDependOnTheirGroup) {
+  using P = Problem<Types<quant::NoAs<bf16>, bf16, float>>;
+  constexpr int rows = 450, in = 1500, last = 40, first = 4400;
+  const P all(rows, first + last, in, false);
+  P some(rows, last, in, false);
+  std::copy(all.w.begin() + first * in, all.w.end(), some.w.begin());
+  some.x = all.x;
+  const Packed packed_all = all.packed(), packed_some = some.packed();
+  Pools pools(in);
+  at_every_isa([&] {
+    const auto many = all.run<Cpu>(&pools.two, static_cast<const bf16*>(packed_all.get()), rows);
+    const auto few = some.run<Cpu>(&pools.two, static_cast<const bf16*>(packed_some.get()), rows);
+    for (int r = 0; r < rows; ++r)
+      for (int i = 0; i < last; ++i)
+        ASSERT_EQ(many[static_cast<std::size_t>(r * all.ldy + first + i)], few[static_cast<std::size_t>(r * some.ldy + i)])
+            << r << ' ' << i;
   });
 }
 

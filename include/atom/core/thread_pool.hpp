@@ -35,6 +35,9 @@ class ThreadPool {
   [[nodiscard]] void* scratch(int thread) noexcept;
   /// Makes every thread's scratch at least `bytes` long. Called at set-up with the largest need; throws std::bad_alloc.
   void reserve(std::size_t bytes);
+  /// The same, once for all threads: what they prepare together.
+  [[nodiscard]] void* shared_scratch() noexcept;
+  void reserve_shared(std::size_t bytes);
 
  private:
   using Task = void (*)(void* body, int chunk, int thread) noexcept;

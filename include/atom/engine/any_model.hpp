@@ -44,6 +44,8 @@ class AnyModel {
   /// One forward pass. Returns (batch.logits, vocab) float, valid until the next step. Never throws, never allocates.
   virtual const float* step(const Batch&) noexcept = 0;
   virtual void sample(const kernels::sample::args&) noexcept = 0;
+  /// Every kernel launched from now on ticks; null: none does.
+  virtual void clock(LaunchClock*) noexcept = 0;
 };
 
 template <model::Build M, class Net> class Loaded final : public AnyModel {
@@ -81,6 +83,7 @@ template <model::Build M, class Net> class Loaded final : public AnyModel {
     return net_(ctx_).data;
   }
   void sample(const kernels::sample::args& a) noexcept override { run<kernels::sample>(ctx_, a); }
+  void clock(LaunchClock* clock) noexcept override { ctx_.clock = clock; }
 
  private:
   template <class Ctx> static void fill(Ctx& ctx, const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) {

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "atom/core/error.hpp"
+#include "atom/core/launch_clock.hpp"
 #include "atom/core/run.hpp"
 #include "atom/core/tensor.hpp"
 
@@ -89,6 +90,7 @@ template <class B, class T> struct Context {
   Arena arena{};
   Batch batch{};
   comm_type* comm = nullptr;
+  LaunchClock* clock = nullptr;  // null unless somebody wants to know where the time goes
   [[nodiscard]] Frame frame() noexcept { return Frame(arena); }
 };
 

@@ -21,9 +21,12 @@
 namespace atom {
 namespace kernels {
 
-/// Scratch memory that linear needs of every thread of the pool, for matrices of up to `in` columns: engines call
-/// pool.reserve(linear_scratch_bytes(largest in)) at set-up. Independent of rows and out.
-std::size_t linear_scratch_bytes(int in) noexcept;
+/// Bytes of scratch memory that linear needs of a pool, for matrices of up to `in` columns, whatever rows and out: engines call
+/// pool.reserve and pool.reserve_shared at set-up.
+struct LinearScratch {
+  std::size_t thread, shared;
+};
+LinearScratch linear_scratch(int in) noexcept;
 
 template <class Q, class T, class Y>
 concept CpuLinear = (std::same_as<T, Y> || std::same_as<Y, float>)&&(std::same_as<T, float> || std::same_as<T, bf16>)&&(
@@ -35,7 +38,7 @@ concept CpuLinear = (std::same_as<T, Y> || std::same_as<Y, float>)&&(std::same_a
 template <class Q, class T, class Y>
 requires kernels::CpuLinear<Q, T, Y>
 struct impl<kernels::linear<Q, T, Y>, Cpu> {
-  /// `w` must have been packed by layout(); the pool's scratch must hold linear_scratch_bytes(in).
+  /// `w` must have been packed by layout(); the pool must have reserved linear_scratch(in).
   static void run(ThreadPool* pool, const typename kernels::linear<Q, T, Y>::args& a) noexcept;
   static const quant::WeightLayout& layout();
 };

@@ -112,7 +112,7 @@ template <bool Int> struct Finish {
 };
 
 template <int Size> struct CopyBytes {
-  static constexpr int size = Size;
+  static constexpr int size = Size, packed_size = Size;
   static void run(char* to, const char* from, int n, int bytes) {
     __builtin_memcpy(to, from, static_cast<std::size_t>(n * Size));
     __builtin_memset(to + n * Size, 0, static_cast<std::size_t>(bytes - n * Size));
@@ -120,7 +120,7 @@ template <int Size> struct CopyBytes {
 };
 
 struct CopyBf16ToFloat {
-  static constexpr int size = 2;
+  static constexpr int size = 2, packed_size = 4;
   static void run(char* to, const char* from, int n, int bytes) {
     int i = 0;
     for (; i + 8 <= n; i += 8) {

@@ -61,7 +61,7 @@ struct FromFp16 {
 };
 
 struct CopyBf16ToFloat {
-  static constexpr int size = 2;
+  static constexpr int size = 2, packed_size = 4;
   static void run(char* to, const char* from, int n, int bytes) {
     for (int i = 0; i < bytes / 4; i += 16) {
       const __m256i v = _mm256_maskz_loadu_epi16(Vec512::first_lanes(n - i), from + 2 * i);

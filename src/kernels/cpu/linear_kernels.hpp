@@ -12,13 +12,13 @@ inline constexpr int block_bytes = 64;                   // of `in`, per pair of
 inline constexpr int tile_bytes = 1024;                  // [16 dwords][16 rows]
 inline constexpr int block_pair_bytes = 2 * tile_bytes;  // the two tiles of a block
 inline constexpr int row_sum_bytes = 4 * panel_rows;     // at the end of an int8 panel
-inline constexpr int max_block_rows = 1024;              // activation rows of one pass over the weights
+inline constexpr int max_pass_rows = 512;                // activation rows of one pass over the weights
 inline constexpr int acc_row_bytes = 4 * panel_rows;
-inline constexpr int acc_bytes = max_block_rows * acc_row_bytes;
+inline constexpr int acc_bytes = max_pass_rows * acc_row_bytes;
 inline constexpr int expanded_bytes = 16 * 1024;                 // weights expanded to float: L1-sized
 inline constexpr int thread_bytes = acc_bytes + expanded_bytes;  // scratch private to a thread
 
-/// One pass: `rows` activation rows, packed in `a`, times all panels of `w`.
+/// One pass: `rows` activation rows, packed in `a`, times panels of `w`; of `in`, blocks [first_block, last_block).
 struct LinearJob {
   const void* x;
   const float* x_scale;
@@ -26,13 +26,16 @@ struct LinearJob {
   const float* w_scale;
   const float* bias;
   void* y;
-  void* a;  // packed activations, shared by all threads
+  void* a;     // packed activations, shared by all threads
+  char* sums;  // of panels from first_panel on, kept between the slices of `in`; null: one slice is all
   std::ptrdiff_t ldx, ldy, panel_bytes;
   int rows, out, in;
   int panels, skip;        // all panels; how many the other threads probably take between two chunks of one thread
-  int w_blocks, a_blocks;  // 64-byte blocks of a weight row and of a packed activation row
-  bool bf16_y;             // y is bf16, not float
-  bool stream_y;           // y is too large to stay in cache and its rows begin on cache lines: write past the cache
+  int w_blocks, a_blocks;  // 64-byte blocks of a weight row and of a packed activation row, the slice's
+  int widening;            // a_blocks per w_block
+  int first_block, last_block, first_panel;
+  bool bf16_y;    // y is bf16, not float
+  bool stream_y;  // y is too large to stay in cache and its rows begin on cache lines: write past the cache
 };
 
 struct LinearKernel {

@@ -49,23 +49,25 @@ struct Slice {
 template <class Block> void panels(const LinearJob& j, int first, int last, char* scratch) {
   const int acc_rows = (j.rows + 31) / 32 * 32;  // whole tiles
   // Many rows compute longer than they read, and their sums should stay in L2: fewer panels together.
-  const int most = acc_rows * streams <= 512 ? streams : acc_rows < 512 ? 512 / acc_rows : 1;
+  const int most = acc_rows * streams <= max_pass_rows ? streams : max_pass_rows / acc_rows;
   const int depth = Block::depth(j);
   for (int p = first; p < last; p += most) {
     const int group = last - p < most ? last - p : most;
     // What this thread reads next: a guess at the end of a chunk, and a wrong one costs little.
     const int next = p + group < last ? p + group : last + j.skip, next_group = j.panels - next < most ? j.panels - next : most;
     const char* const w = static_cast<const char*>(j.w) + p * j.panel_bytes;
-    for (int k = 0; k < j.w_blocks; k += depth) {
-      const int n = j.w_blocks - k < depth ? j.w_blocks - k : depth;
-      Fetch fetch = k + n < j.w_blocks
-                        ? Fetch::slice(w + static_cast<std::ptrdiff_t>(k + n) * block_pair_bytes, group, j.panel_bytes)
-                    : next_group > 0 ? Fetch::slice(w + (next - p) * j.panel_bytes, next_group, j.panel_bytes)
-                                     : Fetch::nothing(w);
+    char* const sums = j.sums ? j.sums + static_cast<std::ptrdiff_t>(p - j.first_panel) * acc_rows * acc_row_bytes : scratch;
+    const auto block = [](int k) { return static_cast<std::ptrdiff_t>(k) * block_pair_bytes; };
+    for (int k = j.first_block; k < j.last_block; k += depth) {
+      const int n = j.last_block - k < depth ? j.last_block - k : depth;
+      Fetch fetch = k + n < j.last_block ? Fetch::slice(w + block(k + n), group, j.panel_bytes)
+                    : next_group > 0
+                        ? Fetch::slice(w + (next - p) * j.panel_bytes + block(j.first_block), next_group, j.panel_bytes)
+                        : Fetch::nothing(w);
       for (int i = 0; i < group; ++i)
         Block::run(j,
-                   {p + i, k, n, k + n == j.w_blocks, w + i * j.panel_bytes + static_cast<std::ptrdiff_t>(k) * block_pair_bytes,
-                    scratch + i * acc_rows * acc_row_bytes, scratch + acc_bytes},
+                   {p + i, k, n, k + n == j.w_blocks, w + i * j.panel_bytes + block(k), sums + i * acc_rows * acc_row_bytes,
+                    scratch + acc_bytes},
                    fetch);
     }
   }
@@ -143,7 +145,8 @@ template <class Op, class Expand, class Finish> struct VectorBlock {
   static void run(const LinearJob& j, const Slice& s, Fetch& fetch) {
     const char* const b = Expand::run(s.w, s.blocks, s.expanded, fetch);
     const std::ptrdiff_t a_stride = a_row_bytes(j.a_blocks);
-    const char* const a = static_cast<const char*>(j.a) + static_cast<std::ptrdiff_t>(s.first_block) * Expand::factor * block_bytes;
+    const char* const a =
+        static_cast<const char*>(j.a) + static_cast<std::ptrdiff_t>(s.first_block - j.first_block) * Expand::factor * block_bytes;
     const int groups = (j.rows + Op::rows - 1) / Op::rows, group = (j.rows + groups - 1) / groups;
     Fetch fetched = Fetch::nothing(b);
     for (int r = 0; r < j.rows; r += group)  // the first rows fetch while they read, unless Expand did
@@ -153,11 +156,13 @@ template <class Op, class Expand, class Finish> struct VectorBlock {
   }
 };
 
-/// Packs activations row-major. Copy::run(to, from, elements, bytes) writes `bytes`, with zeros after the elements.
+/// Packs a slice of the activations row-major. Copy::run(to, from, elements, bytes) writes `bytes`, with zeros after the elements.
 template <class Copy> void pack_rows(const LinearJob& j, int first, int last) {
   const std::ptrdiff_t stride = a_row_bytes(j.a_blocks);
+  const int skip = j.first_block * j.widening * block_bytes / Copy::packed_size, left = j.in - skip;
+  const int most = j.a_blocks * block_bytes / Copy::packed_size, n = left < most ? left : most;
   for (int r = first; r < last; ++r)
-    Copy::run(static_cast<char*>(j.a) + r * stride, static_cast<const char*>(j.x) + r * j.ldx * Copy::size, j.in,
+    Copy::run(static_cast<char*>(j.a) + r * stride, static_cast<const char*>(j.x) + (r * j.ldx + skip) * Copy::size, n,
               j.a_blocks * block_bytes);
 }
 

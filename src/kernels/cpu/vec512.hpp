@@ -27,6 +27,14 @@ struct Vec512 {
     const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
     return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc0)));
   }
+  /// Both, a's lanes first.
+  static __m512i to_bf16(__m512 a, __m512 b) {
+#if defined(__AVX512BF16__)  // other NaNs than atom::bf16's, and no denormals
+    return __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(b, a));
+#else
+    return _mm512_inserti64x4(_mm512_castsi256_si512(to_bf16(a)), to_bf16(b), 1);
+#endif
+  }
   static __m512 from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
 };
 
@@ -57,7 +65,7 @@ template <bool Int, bool UnsignedX> struct Finish512 {
       }
       const std::ptrdiff_t at = (first_row + r) * j.ldy + col;
       if (j.bf16_y) {  // one store per cache line
-        const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(Vec512::to_bf16(v[0])), Vec512::to_bf16(v[1]), 1);
+        const __m512i both = Vec512::to_bf16(v[0], v[1]);
         std::uint16_t* const y = static_cast<std::uint16_t*>(j.y) + at;
         if (whole)
           _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
@@ -77,7 +85,7 @@ template <bool Int, bool UnsignedX> struct Finish512 {
 
 // Copies n elements, XORs them, and fills the rest of `bytes` with zeros (XORed too): weights are zero there.
 template <int Size, int Xor> struct CopyBytes512 {
-  static constexpr int size = Size;
+  static constexpr int size = Size, packed_size = Size;
   static void run(char* to, const char* from, int n, int bytes) {
     const __m512i flip = _mm512_set1_epi8(static_cast<char>(Xor));
     const int have = n * Size;
