@@ -30,7 +30,7 @@ template <Build M> struct TwoKinds {
   static constexpr Sizes<M> S{};
   using Attention = DecoderLayer<M, LlamaAttention<M>>;
   using Layers = Stack<Repeat<Attention>, Repeat<MlpLayer<M>>>;  // compiled once per kind, however many layers
-  using Embedding = VocabParallelEmbedding<typename M::quants::head::weight, S(Axis::vocab), S(Axis::d_model)>;
+  using Embedding = VocabParallelEmbedding<typename M::quants::table, S(Axis::vocab), S(Axis::d_model)>;
   using Head = ParallelLMHead<typename M::quants::head, S(Axis::vocab), S(Axis::d_model)>;
   ATOM_MODULE(TwoKinds, (Embedding, embed), (Layers, layers), (RMSNorm<AddResidual>, norm), (Head, head));
 

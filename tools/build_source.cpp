@@ -55,8 +55,7 @@ std::string_view type_of(DType t) { return t == DType::f32 ? "float" : t == DTyp
 std::string_view type_of(std::string_view flag) { return flag == "f32" ? "float" : "bf16"; }
 
 std::string quants_of(const BuildChoice& c) {
-  if (c.quant == "int8") return "quant::PerToken<int8>";
-  const std::string each = "quant::NoAs<" + std::string(type_of(c.weights)) + ">";
+  const std::string each = c.quant == "int8" ? "quant::PerToken<int8>" : "quant::NoAs<" + std::string(type_of(c.weights)) + ">";
   return each + ", " + each + ", " + each;
 }
 

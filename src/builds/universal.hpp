@@ -35,7 +35,7 @@ template <template <class> class Net, int D, class B, class T, Arch A, Arch... A
   add(quant::NoAs<bf16>{}, quant::NoAs<bf16>{});
   add(quant::NoAs<fp16>{}, quant::NoAs<fp16>{});
   add(quant::NoAs<float>{}, quant::NoAs<float>{});
-  add(quant::PerToken<int8>{}, quant::NoAs<bf16>{});
+  add(quant::PerToken<int8>{}, quant::PerToken<int8>{});
 }
 
 /// Every build of one network on one backend.

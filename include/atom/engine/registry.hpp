@@ -54,7 +54,7 @@ template <> inline constexpr std::string_view backend_name<Cpu> = "cpu";
 template <model::Build M, template <class> class Net> Variant variant(std::string name) {
   return {std::move(name),
           &M::spec,
-          dtype_of<typename M::quants::head::weight>,
+          dtype_of<typename M::quants::table>,
           quant_name<typename M::quants::mlp>,
           dtype_of<typename M::act>,
           backend_name<typename M::backend>,

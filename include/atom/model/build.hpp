@@ -16,11 +16,15 @@
 
 namespace atom::model {
 
-/// Where each scheme applies. The head defaults to unquantised.
-template <class Attn, class Mlp = Attn, class Head = quant::No> struct Quants {
+/// What the embedding table is stored in unless a build says so: as the head it may be tied to, when that holds plain numbers.
+template <quant::Scheme Head> using TableOf = std::conditional_t<quant::Scaled<Head>, bf16, typename Head::weight>;
+
+/// Where each scheme applies, and what the embedding table is stored in. The head defaults to unquantised.
+template <class Attn, class Mlp = Attn, class Head = quant::No, class Table = TableOf<Head>> struct Quants {
   using attn = Attn;
   using mlp = Mlp;
   using head = Head;
+  using table = Table;
 };
 
 template <class M>
@@ -50,8 +54,9 @@ template <class M> consteval bool check() {
   static_assert(
       quant::Scheme<typename M::quants::attn> && quant::Scheme<typename M::quants::mlp> && quant::Scheme<typename M::quants::head>,
       "atom: Quants<...> takes quantization schemes: empty types with weight, act, scale and name() (docs/adding_a_scheme.md)");
-  static_assert(!quant::QuantizesActivations<typename M::quants::head>,
-                "atom: an lm_head with quantised activations is not supported; use Quants<..., quant::No>");
+  static_assert(dtype_of<typename M::quants::table> == DType::f32 || dtype_of<typename M::quants::table> == DType::f16 ||
+                    dtype_of<typename M::quants::table> == DType::bf16,
+                "atom: the embedding table is looked up, not multiplied: Quants<..., Head, Table> takes float, fp16 or bf16");
   static_assert(dtype_of<typename M::act> == DType::f32 || dtype_of<typename M::act> == DType::bf16,
                 "atom: activations are float or bf16");
   return true;

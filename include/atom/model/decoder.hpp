@@ -40,7 +40,7 @@ template <Build M, class Attention, class Mlp = GatedMlp<M>> struct DecoderLayer
 
 template <Build M, class Layer> struct DecoderModel {
   static constexpr Sizes<M> S{};
-  using Embedding = VocabParallelEmbedding<typename M::quants::head::weight, S(Axis::vocab), S(Axis::d_model)>;
+  using Embedding = VocabParallelEmbedding<typename M::quants::table, S(Axis::vocab), S(Axis::d_model)>;
   using Layers = Stack<Repeat<Layer>>;
   ATOM_MODULE(DecoderModel, (Embedding, embed_tokens), (Layers, layers), (RMSNorm<AddResidual>, norm));
 };

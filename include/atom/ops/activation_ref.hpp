@@ -1,5 +1,7 @@
 #pragma once
 // Reference: silu_mul.
+#include <cmath>
+
 #include "atom/core/backend.hpp"
 #include "atom/ops/activation_op.hpp"
 #include "atom/quant/codec.hpp"

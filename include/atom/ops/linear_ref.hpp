@@ -1,5 +1,7 @@
 #pragma once
 // Reference: linear and quantize. These loops are the specification; every other kernel is tested against them.
+#include <cmath>
+
 #include "atom/core/backend.hpp"
 #include "atom/ops/linear_op.hpp"
 #include "atom/quant/codec.hpp"

@@ -1,5 +1,7 @@
 #pragma once
 // Reference: rmsnorm (all flags) and layernorm.
+#include <cmath>
+
 #include "atom/core/backend.hpp"
 #include "atom/ops/norm_op.hpp"
 #include "atom/quant/codec.hpp"

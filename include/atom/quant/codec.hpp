@@ -2,8 +2,6 @@
 // Codecs: how a scheme turns floats into stored elements and back, one scale group at a time.
 // One idea: the reference kernels, the loader that quantises a plain checkpoint and the tests share this one definition.
 // To extend: specialise codec<Q> with encode() and decode().
-#include <cmath>
-
 #include "atom/quant/scheme.hpp"
 
 namespace atom::quant {
@@ -16,12 +14,19 @@ template <> struct codec<PerToken<int8>> {
 
   static float scale_of(const float* x, int n) {  // x: (n)
     float top = 0;
-    for (int i = 0; i < n; ++i) top = std::fmax(top, std::fabs(x[i]));
+    for (int i = 0; i < n; ++i) {  // a NaN counts as nothing
+      const float size = x[i] < 0 ? -x[i] : x[i];
+      top = size > top ? size : top;
+    }
     return top / largest;
   }
+  // Comparisons and sums only, so that compilers make vectors of it: a checkpoint is encoded while somebody waits.
   static int8 encode(float x, float scale) {
-    const float q = scale > 0 ? std::nearbyint(x / scale) : 0.0f;
-    return static_cast<int8>(std::fmin(std::fmax(q, -largest), largest));
+    constexpr float whole = 0x1.8p23f;  // the floats around it are whole numbers: adding rounds to them, half to even
+    float q = scale > 0 ? x / scale : 0;
+    q = q > -largest ? q : -largest;  // so is a NaN
+    q = q < largest ? q : largest;
+    return static_cast<int8>((q + whole) - whole);
   }
   static float decode(int8 q, float scale) { return static_cast<float>(q) * scale; }
 };
