@@ -95,8 +95,8 @@ void print_json(const DoctorOptions& o, const SystemInfo& s, double bandwidth) {
   cpu.text("model", s.cpu_model).text("isa", std::string(cpu::name_of(cpu::isa())));
   cpu.text("isa_available", std::string(cpu::name_of(cpu::detect()))).number("online", s.cpus_online);
   cpu.number("usable", s.cpus_usable).number("quota", s.cpu_quota);
-  memory.number("bytes", s.memory).number("available_bytes", s.memory_available).number("limit_bytes", s.memory_limit);
-  memory.number("left_bytes", memory_left(s)).text("transparent_huge_pages", s.transparent_huge_pages);
+  memory.number("bytes", s.memory.total).number("available_bytes", s.memory.available).number("limit_bytes", s.memory.limit);
+  memory.number("left_bytes", engine::usable_memory(s.memory)).text("transparent_huge_pages", s.transparent_huge_pages);
   memory.number("huge_pages", s.huge_pages).number("huge_page_bytes", s.huge_page_bytes);
   if (o.measure) memory.number("read_gb_per_second", bandwidth);
   std::string list;
@@ -139,8 +139,8 @@ int doctor(const DoctorOptions& o) {
   std::printf("processors   %d usable of %d", s.cpus_usable, s.cpus_online);
   if (s.cpu_quota > 0)
     std::printf(", and the time of %.2f of them: use --threads %d", s.cpu_quota, std::max(1, static_cast<int>(s.cpu_quota)));
-  std::printf("\nmemory       %.1f GiB, %.1f GiB left to this program", gib(s.memory), gib(memory_left(s)));
-  if (s.memory_limit > 0) std::printf(" (limited to %.1f GiB)", gib(s.memory_limit));
+  std::printf("\nmemory       %.1f GiB, %.1f GiB left to this program", gib(s.memory.total), gib(engine::usable_memory(s.memory)));
+  if (s.memory.limit > 0) std::printf(" (limited to %.1f GiB)", gib(s.memory.limit));
   if (o.measure) std::printf(", read at %.1f GB/s", bandwidth);
   const bool never = s.transparent_huge_pages == "never";
   std::printf("\nhuge pages   transparent: %s%s; reserved: %zu of %zu KiB\n",
@@ -159,7 +159,7 @@ int doctor(const DoctorOptions& o) {
     std::printf("             cannot run: %s\n", v.refusal.c_str());
   else
     std::printf("             runs on %s; %.2f GiB for %d tokens of context%s\n", v.build.c_str(), gib(v.bytes), v.context,
-                v.bytes > memory_left(s) ? ", more than is left: lower --max-model-len or use --quant int8" : "");
+                v.bytes > engine::usable_memory(s.memory) ? ", more than is left: lower --max-model-len or use --quant int8" : "");
   return 0;
 }
 

@@ -1,7 +1,5 @@
 #include "system_info.hpp"
 
-#include <algorithm>
-#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <sched.h>
@@ -56,26 +54,14 @@ SystemInfo system_info() {
   s.cpu_quota = of > 0 ? most / of : 0;
 
   const auto kib = [](std::string_view key) { return number(value_of("/proc/meminfo", key)) * 1024; };
-  s.memory = kib("MemTotal");
-  s.memory_available = kib("MemAvailable");
+  s.memory = engine::system_memory();
   s.huge_pages = number(value_of("/proc/meminfo", "HugePages_Total"));
   s.huge_page_bytes = kib("Hugepagesize");
-  s.memory_limit = number(first_line(groups + "memory.max"));
-  std::size_t used = number(first_line(groups + "memory.current"));
-  if (s.memory_limit == 0) {
-    s.memory_limit = number(first_line(groups + "memory/memory.limit_in_bytes"));
-    used = number(first_line(groups + "memory/memory.usage_in_bytes"));
-  }
-  s.memory_limit_left = s.memory_limit > used ? s.memory_limit - used : 0;
 
   const std::string thp = first_line("/sys/kernel/mm/transparent_hugepage/enabled");  // "always [madvise] never"
   const auto open = thp.find('['), close = thp.find(']');
   if (open < close && close != thp.npos) s.transparent_huge_pages = thp.substr(open + 1, close - open - 1);
   return s;
-}
-
-std::size_t memory_left(const SystemInfo& info) {
-  return info.memory_limit ? std::min(info.memory_available, info.memory_limit_left) : info.memory_available;
 }
 
 }  // namespace atom::tools

@@ -5,21 +5,19 @@
 #include <cstddef>
 #include <string>
 
+#include "atom/engine/system_memory.hpp"
+
 namespace atom::tools {
 
 struct SystemInfo {
   std::string cpu_model;
   int cpus_online = 0, cpus_usable = 0;  // usable: by affinity
   double cpu_quota = 0;                  // of the control group, in CPUs; 0: none
-  std::size_t memory = 0, memory_available = 0;
-  std::size_t memory_limit = 0, memory_limit_left = 0;  // of the control group, in bytes; 0: none
-  std::string transparent_huge_pages;                   // always, madvise, never
-  std::size_t huge_pages = 0, huge_page_bytes = 0;      // reserved ones
+  engine::SystemMemory memory;
+  std::string transparent_huge_pages;               // always, madvise, never
+  std::size_t huge_pages = 0, huge_page_bytes = 0;  // reserved ones
 };
 
 SystemInfo system_info();
-
-/// Bytes that this process may still take, as far as can be known.
-std::size_t memory_left(const SystemInfo& info);
 
 }  // namespace atom::tools

@@ -70,37 +70,54 @@ std::string read_source(const std::string& path) {
   return text;
 }
 
-jinja::Value to_value(jinja::Sandbox& sandbox, const Json& json) {
-  const jinja::Sandbox::Level level(sandbox);
-  sandbox.spend(1);
-  switch (json.kind()) {
-    case Json::Kind::null: return {};
-    case Json::Kind::boolean: return jinja::make_bool(json.as_bool({}));
-    case Json::Kind::integer: return jinja::make_int(json.as_int({}));
-    case Json::Kind::real: return jinja::make_real(json.as_number({}));
-    case Json::Kind::string: return jinja::make_text(json.as_string({}));
-    case Json::Kind::array: {
-      const auto from = json.as_array({});
-      auto* items = sandbox.array<jinja::Value>(from.size());
-      std::transform(from.begin(), from.end(), items, [&](const Json& item) { return to_value(sandbox, item); });
-      return jinja::make_list({items, from.size()});
-    }
-    case Json::Kind::object: break;
-  }
-  const auto from = json.as_object({});
-  auto* entries = sandbox.array<jinja::Entry>(from.size());
-  std::transform(from.begin(), from.end(), entries, [&](const Json::Member& member) {
-    return jinja::Entry{jinja::make_text(member.first), to_value(sandbox, member.second)};
-  });
-  return jinja::make_dict({entries, from.size()});
-}
+/// The values that a render starts from.
+class Inputs {
+ public:
+  Inputs(jinja::Sandbox& sandbox, TextRewrite* rewrite) : sandbox_(sandbox), rewrite_(rewrite) {}
 
-jinja::Value to_value(jinja::Sandbox& sandbox, const TemplateVariables::Value& value) {
-  if (const bool* flag = std::get_if<bool>(&value)) return jinja::make_bool(*flag);
-  if (const std::string* text = std::get_if<std::string>(&value)) return jinja::make_text(*text);
-  const Json* json = std::get<const Json*>(value);
-  return json ? to_value(sandbox, *json) : jinja::Value{};
-}
+  jinja::Value value(const TemplateVariables::Value& value) {
+    if (const bool* flag = std::get_if<bool>(&value)) return jinja::make_bool(*flag);
+    if (const std::string* text = std::get_if<std::string>(&value)) return jinja::make_text(*text);
+    const Json* json = std::get<const Json*>(value);
+    return json ? this->value(*json) : jinja::Value{};
+  }
+
+ private:
+  jinja::Value value(const Json& json) {
+    const jinja::Sandbox::Level level(sandbox_);
+    sandbox_.spend(1);
+    switch (json.kind()) {
+      case Json::Kind::null: return {};
+      case Json::Kind::boolean: return jinja::make_bool(json.as_bool({}));
+      case Json::Kind::integer: return jinja::make_int(json.as_int({}));
+      case Json::Kind::real: return jinja::make_real(json.as_number({}));
+      case Json::Kind::string: return text(json.as_string({}));
+      case Json::Kind::array: {
+        const auto from = json.as_array({});
+        auto* items = sandbox_.array<jinja::Value>(from.size());
+        std::transform(from.begin(), from.end(), items, [&](const Json& item) { return value(item); });
+        return jinja::make_list({items, from.size()});
+      }
+      case Json::Kind::object: break;
+    }
+    const auto from = json.as_object({});
+    auto* entries = sandbox_.array<jinja::Entry>(from.size());
+    std::transform(from.begin(), from.end(), entries, [&](const Json::Member& member) {
+      return jinja::Entry{text(member.first), value(member.second)};
+    });
+    return jinja::make_dict({entries, from.size()});
+  }
+  jinja::Value text(std::string_view text) {
+    if (!rewrite_) return jinja::make_text(text);
+    sandbox_.spend_on_characters(text.size());
+    rewritten_.clear();
+    return jinja::make_text((*rewrite_)(text, rewritten_) ? sandbox_.keep(rewritten_) : text);
+  }
+
+  jinja::Sandbox& sandbox_;
+  TextRewrite* rewrite_;
+  std::string rewritten_;
+};
 
 /// A template of tokenizer_config.json, by its name there; nullptr if there is none of that name.
 const Json* named_template(const Json& config, std::string_view name) {
@@ -112,8 +129,15 @@ const Json* named_template(const Json& config, std::string_view name) {
   return nullptr;
 }
 
+/// tokenizer_config.json of a model directory; null if there is none.
+Json tokenizer_config(const std::string& model_dir) {
+  const std::string path = model_dir + "/tokenizer_config.json";
+  return exists(path) ? Json::parse_file(path) : Json();
+}
+
 std::vector<std::pair<std::string, std::string>> special_tokens(const Json& config) {
   std::vector<std::pair<std::string, std::string>> tokens;
+  if (!config.is_object()) return tokens;
   for (const auto& [key, value] : config.as_object("tokenizer_config.json")) {
     const Json* content = value.is_object() ? value.find("content") : &value;
     if (key.ends_with("_token") && content && content->is_string()) tokens.emplace_back(key, content->as_string(key));
@@ -143,8 +167,9 @@ TemplateVariables& TemplateVariables::put(std::string name, Value value) {
   return *this;
 }
 
-ChatTemplate ChatTemplate::parse(std::string_view source, std::string where) {
+ChatTemplate ChatTemplate::parse(std::string_view source, std::string where, const std::string& model_dir) {
   auto data = std::make_shared<ChatTemplateData>();
+  if (!model_dir.empty()) data->tokens = special_tokens(tokenizer_config(model_dir));
   compile(data->program, source, std::move(where));
   return ChatTemplate(std::move(data));
 }
@@ -153,9 +178,9 @@ ChatTemplate ChatTemplate::from_dir(const std::string& model_dir) {
   const std::string alone = model_dir + "/chat_template.jinja",
                     alone_with_tools = model_dir + "/additional_chat_templates/tool_use.jinja";
   const std::string config_path = model_dir + "/tokenizer_config.json";
-  const Json config = exists(config_path) ? Json::parse_file(config_path) : Json();
+  const Json config = tokenizer_config(model_dir);
   auto data = std::make_shared<ChatTemplateData>();
-  if (config.is_object()) data->tokens = special_tokens(config);
+  data->tokens = special_tokens(config);
   if (exists(alone)) {
     compile(data->program, read_source(alone), alone);
     if (exists(alone_with_tools)) compile(data->with_tools, read_source(alone_with_tools), alone_with_tools);
@@ -172,8 +197,8 @@ ChatTemplate ChatTemplate::from_dir(const std::string& model_dir) {
 
 bool ChatTemplate::exists_in(const std::string& model_dir) {
   if (exists(model_dir + "/chat_template.jinja")) return true;
-  const std::string config = model_dir + "/tokenizer_config.json";
-  return exists(config) && named_template(Json::parse_file(config), "default");
+  const Json config = tokenizer_config(model_dir);
+  return named_template(config, "default") != nullptr;
 }
 
 std::string ChatTemplate::render(const TemplateVariables& variables, const RenderLimits& limits,
@@ -188,9 +213,10 @@ std::string ChatTemplate::render(const TemplateVariables& variables, const Rende
   jinja::Sandbox sandbox(limits);
   jinja::Interpreter interpreter(program, sandbox, now);
   try {
+    Inputs inputs(sandbox, variables.rewrite());
     for (const auto& [name, token] : data_->tokens) interpreter.set(name, jinja::make_text(token));
     for (const auto& [name, value] : variables.all()) {
-      if (interpreter.mentions(name)) interpreter.set(name, to_value(sandbox, value));
+      if (interpreter.mentions(name)) interpreter.set(name, inputs.value(value));
     }
     return interpreter.run();
   } catch (const jinja::Refused& e) {

@@ -258,8 +258,14 @@ LLMEngine LLMEngine::load(ExecutorOptions options, const Registry& builds, Engin
   if (config.num_kvcache_blocks > 0) options.context_tokens = config.num_kvcache_blocks * kernels::page_tokens;
   if (config.eos_token_ids.empty())
     config.eos_token_ids = read_generation_config(options.model_dir, read_config(options.model_dir)).eos_token_ids;
+  if (config.max_model_len > 0) options.max_model_len = config.max_model_len;
   Tokenizer tokenizer = Tokenizer::from_dir(options.model_dir);
-  return LLMEngine(std::make_unique<Executor>(options, builds), std::move(tokenizer), config);
+  auto model = std::make_unique<Executor>(options, builds);
+  if (options.progress && tokenizer.vocab_size() > model->vocab())
+    options.progress->warn(options.model_dir + "/tokenizer.json: its ids end at " + std::to_string(tokenizer.vocab_size() - 1) +
+                           ", the model's embedding at " + std::to_string(model->vocab() - 1) +
+                           "; texts that need the others are refused: use the tokenizer that belongs to the model");
+  return LLMEngine(std::move(model), std::move(tokenizer), config);
 }
 
 Admission LLMEngine::add(Request request, StreamCallback callback) {
@@ -325,6 +331,7 @@ std::vector<RequestOutput> LLMEngine::generate(std::span<const Prompt> prompts, 
 }
 
 const EngineConfig& LLMEngine::config() const noexcept { return state_->config; }
+const Tokenizer* LLMEngine::tokenizer() const noexcept { return state_->tokenizer ? &*state_->tokenizer : nullptr; }
 
 EngineStats LLMEngine::stats() const noexcept {
   EngineStats s = state_->stats;

@@ -24,17 +24,21 @@ void fill(int& value, const char* field, int most, const char* what) {
 
 }  // namespace
 
-EngineConfig resolve(EngineConfig c, const StepModel& model) {
-  fill(c.max_num_seqs, "max_num_seqs", std::min({model.max_seqs(), model.max_logits(), model.max_rows()}), "sequences per step");
-  fill(c.max_num_batched_tokens, "max_num_batched_tokens", model.max_rows(), "tokens per step");
+ModelLimits limits_of(const StepModel& m) {
+  return {m.vocab(), m.max_position(), m.context_tokens(), m.max_rows(), m.max_seqs(), m.max_logits()};
+}
+
+EngineConfig resolve(EngineConfig c, const ModelLimits& model) {
+  fill(c.max_num_seqs, "max_num_seqs", std::min({model.max_seqs, model.max_logits, model.max_rows}), "sequences per step");
+  fill(c.max_num_batched_tokens, "max_num_batched_tokens", model.max_rows, "tokens per step");
   if (c.max_num_batched_tokens < c.max_num_seqs)
     refuse("max_num_batched_tokens", std::to_string(c.max_num_batched_tokens) + " is less than max_num_seqs " +
                                          std::to_string(c.max_num_seqs) + ": a step must have a token for every sequence");
 
   constexpr int page = kernels::page_tokens;
-  if (c.num_kvcache_blocks == -1) c.num_kvcache_blocks = model.context_tokens() / page;
-  if (c.num_kvcache_blocks < 1 || c.num_kvcache_blocks > model.context_tokens() / page)
-    refuse("num_kvcache_blocks", "must be between 1 and the model's " + std::to_string(model.context_tokens() / page) + ", not " +
+  if (c.num_kvcache_blocks == -1) c.num_kvcache_blocks = model.context_tokens / page;
+  if (c.num_kvcache_blocks < 1 || c.num_kvcache_blocks > model.context_tokens / page)
+    refuse("num_kvcache_blocks", "must be between 1 and the model's " + std::to_string(model.context_tokens / page) + ", not " +
                                      std::to_string(c.num_kvcache_blocks));
   int last = 0;
   for (const int bucket : c.batch_buckets) {
@@ -46,7 +50,7 @@ EngineConfig resolve(EngineConfig c, const StepModel& model) {
   if (usable < 2) refuse("num_kvcache_blocks", "batch_buckets need one page more");
   if (c.max_model_len < 0) refuse("max_model_len", "must be positive, not " + std::to_string(c.max_model_len));
   const bool given = c.max_model_len > 0;
-  c.max_model_len = given ? std::min(c.max_model_len, model.max_position()) : std::min(model.max_position(), usable);
+  c.max_model_len = given ? std::min(c.max_model_len, model.max_position) : std::min(model.max_position, usable);
   if (c.max_model_len < 2) refuse("max_model_len", "must leave room for a prompt and an answer: at least 2");
   if (c.max_model_len > usable)
     refuse("max_model_len", std::to_string(c.max_model_len) + " tokens do not fit into a KV cache of " + std::to_string(usable) +
@@ -58,8 +62,8 @@ EngineConfig resolve(EngineConfig c, const StepModel& model) {
   if (!std::isfinite(c.scheduler_delay_factor) || c.scheduler_delay_factor < 0)
     refuse("scheduler_delay_factor", "must be 0 or more");
   for (const int id : c.eos_token_ids)
-    if (id < 0 || id >= model.vocab())
-      refuse("eos_token_ids", std::to_string(id) + " is outside the vocabulary of " + std::to_string(model.vocab()));
+    if (id < 0 || id >= model.vocab)
+      refuse("eos_token_ids", std::to_string(id) + " is outside the vocabulary of " + std::to_string(model.vocab));
   return c;
 }
 

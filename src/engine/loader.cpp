@@ -1,6 +1,7 @@
 #include "atom/engine/loader.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -232,27 +233,52 @@ void copy_rows(const Item& item, const Part& part, std::byte* base, int begin, i
   if (ref.layout) ref.layout->put(target, item.rows, item.cols, {rows, item.cols, begin, end - begin});
 }
 
-void fill(const Item& item, std::byte* base, ThreadPool& pool) {
-  for (int i = 0; i < item.part_count; ++i) {
-    const Part& part = item.parts[i];
-    const int first = part.first_row / block_rows, last = (part.first_row + part.rows.count + block_rows - 1) / block_rows;
-    pool.parallel(last - first, [&](int chunk, int thread) {
-      const int begin = std::max((first + chunk) * block_rows, part.first_row);
-      const int end = std::min((first + chunk + 1) * block_rows, part.first_row + part.rows.count);
-      if (begin < end) copy_rows(item, part, base, begin, end, static_cast<std::byte*>(pool.scratch(thread)));
-    });
-  }
+// How many of n elements are NaN or infinite: those whose exponent is all ones. Nearly always none, which is found out fast.
+template <class Bits> std::size_t count_exponents(const std::byte* p, std::size_t n, Bits exponent) {
+  const auto is = [&](std::size_t i) { return (load_as<Bits>(p + i * sizeof(Bits)) & exponent) == exponent; };
+  Bits any = 0;
+  for (std::size_t i = 0; i < n; ++i) any = static_cast<Bits>(any | (is(i) ? ~Bits{0} : Bits{0}));
+  std::size_t count = 0;
+  for (std::size_t i = 0; any && i < n; ++i) count += is(i);
+  return count;
+}
+std::size_t not_finite(const std::byte* p, DType type, std::size_t n) {
+  if (type == DType::bf16) return count_exponents<std::uint16_t>(p, n, 0x7f80);
+  if (type == DType::f16) return count_exponents<std::uint16_t>(p, n, 0x7c00);
+  if (type == DType::f32) return count_exponents<std::uint32_t>(p, n, 0x7f800000);
+  return 0;
+}
+
+// Reads this rank's rows of a part once: copies them unless they stay in the file, and, if asked, counts values that are not
+// finite, here, where the rows come into the cache anyway.
+std::size_t fill(const Item& item, const Part& part, bool check, std::byte* base, ThreadPool& pool) {
+  std::atomic<std::size_t> broken{0};
+  const NamedTensor& t = *part.tensor;
+  const auto full = static_cast<std::size_t>(t.rank == 2 ? t.dims[1] : 1);
+  const int first = part.first_row / block_rows, last = (part.first_row + part.rows.count + block_rows - 1) / block_rows;
+  pool.parallel(last - first, [&](int chunk, int thread) {
+    const int begin = std::max((first + chunk) * block_rows, part.first_row);
+    const int end = std::min((first + chunk + 1) * block_rows, part.first_row + part.rows.count);
+    if (begin >= end) return;
+    if (check) {
+      const std::size_t at = static_cast<std::size_t>(part.rows.begin + begin - part.first_row) * full;
+      const std::byte* rows = t.data + at * static_cast<std::size_t>(size_of(t.dtype));
+      const std::size_t bad = not_finite(rows, t.dtype, static_cast<std::size_t>(end - begin) * full);
+      if (bad > 0) broken.fetch_add(bad, std::memory_order_relaxed);
+    }
+    if (!item.in_file) copy_rows(item, part, base, begin, end, static_cast<std::byte*>(pool.scratch(thread)));
+  });
+  return broken.load();
 }
 
 struct Placed {
   std::vector<Item> items;
   WeightBytes bytes;
-  std::size_t scratch = 0;  // per thread, for conversion
 };
 
 // Decides which parameters stay in the file and where the others go.
 Placed place(std::vector<Item> items) {
-  Placed p{std::move(items), {}, 0};
+  Placed p{std::move(items), {}};
   const auto reserve = [&](std::size_t bytes) {
     const std::size_t at = p.bytes.copied;
     p.bytes.copied += (bytes + 63) / 64 * 64;
@@ -272,24 +298,40 @@ Placed place(std::vector<Item> items) {
     }
     item.at = reserve(ref.layout ? ref.layout->bytes(item.rows, item.cols) : plain);
     if (ref.scale) item.scale_at = reserve(static_cast<std::size_t>(item.rows) * sizeof(float));
-    p.scratch = std::max(p.scratch, scratch_bytes(item));
+    p.bytes.scratch = std::max(p.bytes.scratch, scratch_bytes(item));
   }
   return p;
 }
 
-// Binds every parameter, filling those that do not stay in the file if `filled`.
-Block load(const Placed& placed, bool filled, ThreadPool& pool, Progress* progress) {
+// A value that is not finite spoils what it touches: the answers of some prompts, or, through its scale, a whole row.
+void report(const Item& item, const Part& part, std::size_t broken, const Checkpoint& checkpoint, Progress* progress) {
+  const std::string& name = part.tensor->name;
+  const std::string what = std::string(checkpoint.file_of(name)) + ": " + name + ": " + std::to_string(broken) +
+                           (broken > 1 ? " values are" : " value is") + " NaN or infinite; ";
+  if (item.ref->scale) throw Error(what + "no scale can hold that: repair the checkpoint, or load it without quantisation");
+  if (progress) progress->warn(what + "answers may be nonsense: download the file again, or use another checkpoint");
+}
+
+// Binds every parameter, filling those that do not stay in the file. Without a checkpoint there is nothing to report; `empty`:
+// nothing to fill either.
+Block load(const Placed& placed, const Checkpoint* checkpoint, bool empty, ThreadPool& pool, Progress* progress) {
   Block block(placed.bytes.copied, "weights");
-  pool.reserve(placed.scratch);
+  pool.reserve(placed.bytes.scratch);
+  std::unordered_set<const NamedTensor*> checked;
   for (std::size_t i = 0; i < placed.items.size(); ++i) {
     const Item& item = placed.items[i];
     const ParamRef& ref = *item.ref;
+    for (int p = 0; p < item.part_count && !empty; ++p) {
+      const Part& part = item.parts[p];
+      const bool check = checkpoint && (item.ref->scale || checked.insert(part.tensor).second);  // a tied tensor once
+      if (const std::size_t broken = fill(item, part, check, block.data(), pool); broken > 0)
+        report(item, part, broken, *checkpoint, progress);
+    }
     if (item.in_file) {
       const auto row = static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(ref.dtype));
       const std::byte* data = item.parts[0].tensor->data + static_cast<std::size_t>(item.parts[0].rows.begin) * row;
       ref.bind(ref.param, const_cast<std::byte*>(data), item.rows, item.cols);  // no kernel writes a parameter
     } else {
-      if (filled) fill(item, block.data(), pool);
       ref.bind(ref.param, block.data() + item.at, item.rows, item.cols);
       if (ref.scale) *ref.scale = reinterpret_cast<float*>(block.data() + item.scale_at);
     }
@@ -314,7 +356,7 @@ WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& w
 
 Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
                    ThreadPool& pool, Progress* progress) {
-  return load(place(account(checkpoint, whole, rank, table)), true, pool, progress);
+  return load(place(account(checkpoint, whole, rank, table)), &checkpoint, false, pool, progress);
 }
 
 WeightBytes plan_dummy(DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
@@ -325,7 +367,7 @@ Block load_dummy(Dummy values, DType stored, const model::ModelSpec& whole, mode
                  ThreadPool& pool, Progress* progress) {
   Invented invented(stored, whole, rank, table);
   invented.fill(values);
-  return load(place(invented.items), values != Dummy::empty, pool, progress);
+  return load(place(invented.items), nullptr, values == Dummy::empty, pool, progress);
 }
 
 std::size_t count_parameters(const model::ModelSpec& whole, model::ParamTable& table) {

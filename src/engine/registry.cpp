@@ -1,5 +1,6 @@
 #include "atom/engine/registry.hpp"
 
+#include <algorithm>
 #include <functional>
 
 #include "atom/core/error.hpp"
@@ -19,6 +20,18 @@ std::string describe(const model::ModelSpec& s) {
   }();
   return std::string(name) + " with head_dim " + std::to_string(s.attn.head_dim) + ", hidden_size " + std::to_string(s.d_model) +
          " and " + std::to_string(s.layers) + " layers";
+}
+
+// Their names, each once.
+std::string names(const std::vector<const Variant*>& variants) {
+  std::vector<std::string_view> seen;
+  std::string list;
+  for (const Variant* v : variants) {
+    if (std::ranges::find(seen, v->name) != seen.end()) continue;
+    seen.push_back(v->name);
+    list += (list.empty() ? "" : ", ") + v->name;
+  }
+  return list.empty() ? "none" : list;
 }
 
 }  // namespace
@@ -44,8 +57,10 @@ const Variant& Registry::choose(const Wanted& w) const {
   std::vector<const Variant*> left;
   for (const auto& v : variants_) left.push_back(&v);
   for (const auto& d : demands) {
+    const std::string others = names(left);
     std::erase_if(left, [&](const Variant* v) { return !d.met(*v); });
-    if (left.empty()) throw Error("no build in this binary admits " + d.demand + "; " + d.remedy);
+    if (left.empty())
+      throw Error("no build in this binary admits " + d.demand + "; " + d.remedy + " (builds up to this demand: " + others + ")");
   }
   const Variant* best = left.front();
   for (const Variant* v : left)  // a build whose every number matches beats one with holes

@@ -26,7 +26,7 @@ void Session::check(std::span<const int> tokens) const {
                   "; the tokenizer belongs to another model");
   if (tokens.size() > static_cast<std::size_t>(room()))
     throw Error(std::to_string(tokens.size()) + " tokens do not fit: " + std::to_string(length_) + " of " +
-                std::to_string(executor_.context_tokens()) + " are taken; shorten the text or raise the context length");
+                std::to_string(length_ + room()) + " are taken; shorten the text or raise the context length");
 }
 
 const float* Session::feed(std::span<const int> tokens) {

@@ -98,13 +98,13 @@ int read_bos(const std::string& config_path, const Vocabulary& vocabulary) {
 /// One call of encode.
 class Encoder {
  public:
-  Encoder(const TokenizerData& data, std::vector<int>& ids)
-      : data_(data),
-        ids_(ids),
-        cutter_(data.pretokenizer),
-        piece_([this](std::string_view piece) { data_.bpe.encode(piece, ids_, scratch_); }) {}
+  Encoder(const TokenizerData& data, const EncodeOptions& options, std::vector<int>& ids)
+      : data_(data), options_(options), ids_(ids), cutter_(data.pretokenizer), piece_([this](std::string_view piece) {
+          data_.bpe.encode(piece, ids_, scratch_);
+        }) {}
 
-  void encode(std::string_view text, bool parse_special) {
+  void encode(std::string_view text) {
+    const bool parse_special = options_.parse_special;
     constexpr std::size_t long_text = 4096;
     if (text.size() >= long_text) scratch_.known.resize(text::Bpe::known_pieces);
     data_.added.as_typed.split(text, parse_special, [&](const text::TokenTrie::Segment& typed) {
@@ -113,17 +113,31 @@ class Encoder {
       const auto plain = data_.normalizer.apply(raw, storage_, std::min(longest_text, most_growth * raw.size() + most_constant));
       data_.added.normalized.split(plain, parse_special, [&](const text::TokenTrie::Segment& segment) {
         if (segment.id >= 0) return ids_.push_back(segment.id);
-        cutter_.cut(plain.substr(segment.begin, segment.end - segment.begin), typed.begin + segment.begin == 0, piece_);
+        cutter_.cut(original(plain.substr(segment.begin, segment.end - segment.begin)), typed.begin + segment.begin == 0, piece_);
       });
     });
   }
 
  private:
+  /// `text` without stand-ins; valid until the next call.
+  std::string_view original(std::string_view text) {
+    if (options_.stand_ins.empty()) return text;
+    original_.clear();
+    while (!text.empty()) {
+      const auto here = std::ranges::find_if(options_.stand_ins, [&](const StandIn& s) { return text.starts_with(s.character); });
+      const bool found = here != options_.stand_ins.end();
+      original_ += found ? std::string_view(here->original) : text.substr(0, 1);
+      text.remove_prefix(found ? here->character.size() : 1);
+    }
+    return original_;
+  }
+
   const TokenizerData& data_;
+  const EncodeOptions& options_;
   std::vector<int>& ids_;
   text::Cutter cutter_;
   text::Bpe::Scratch scratch_;
-  std::string storage_;
+  std::string storage_, original_;
   text::Cutter::Sink piece_;
 };
 
@@ -159,6 +173,8 @@ Tokenizer Tokenizer::from_file(const std::string& tokenizer_json, const std::str
                      .pretokenizer = std::move(pretokenizer),
                      .bpe = std::move(bpe),
                      .token_text = std::move(token_text)};
+  for (int id = 0; id < data.vocabulary.size(); ++id)
+    if (data.special[static_cast<std::size_t>(id)]) data.special_ids.push_back(id);
   for (const Entry& entry : text::flatten(root.find("post_processor"), "processors")) read_post_processor(entry, data);
   if (!tokenizer_config_json.empty()) {
     data.bos = read_bos(tokenizer_config_json, data.vocabulary);
@@ -177,7 +193,7 @@ std::vector<int> Tokenizer::encode(std::string_view text, EncodeOptions options)
   std::vector<int> ids;
   if (options.add_special_tokens) ids = data_->prefix;
   const std::size_t start = ids.size();
-  Encoder(*data_, ids).encode(text, options.parse_special);
+  Encoder(*data_, options, ids).encode(text);
   if (options.add_special_tokens) {
     if (data_->bos >= 0 && (ids.size() == start || ids[start] != data_->bos)) ids.insert(ids.begin(), data_->bos);
     ids.insert(ids.end(), data_->suffix.begin(), data_->suffix.end());
@@ -211,5 +227,7 @@ std::string_view Tokenizer::bytes(int id) const {
 }
 
 bool Tokenizer::is_special(int id) const { return data_->vocabulary.has(id) && data_->special[static_cast<std::size_t>(id)]; }
+
+std::span<const int> Tokenizer::special_tokens() const { return data_->special_ids; }
 
 }  // namespace atom::engine

@@ -16,6 +16,7 @@ namespace atom::engine {
 struct TokenizerData {
   text::Vocabulary vocabulary;
   std::vector<bool> special;  // (vocabulary.size())
+  std::vector<int> special_ids = {};
   text::Normalizer normalizer;
   text::AddedTokens added;
   text::Pretokenizer pretokenizer;

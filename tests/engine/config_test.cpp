@@ -174,7 +174,7 @@ TEST(Config, FallsBackToModelType) {
   EXPECT_EQ(error("x", {{"architectures", "[1]"}}), "config.json: architectures: expected a string, found an integer");
 }
 
-TEST(Config, RefusesFieldsOutOfRange) {
+TEST(Bad06, FieldsOutOfRangeAreRefused) {
   for (const char* n : {"0", "-1", "1000000000"}) {
     expect_refused("num_hidden_layers", n, std::string("num_hidden_layers: expected 1 to 1024, found ") + n);
     expect_refused("num_attention_heads", n, std::string("num_attention_heads: expected 1 to 1024, found ") + n);
@@ -200,7 +200,7 @@ TEST(Config, RefusesFieldsOutOfRange) {
   expect_refused("vocab_size", "99999999999999999999", "vocab_size: expected an integer of 64 bits, found 1e+20");
 }
 
-TEST(Config, RefusesWrongTypes) {
+TEST(Bad06, WrongTypesAreRefused) {
   expect_refused("hidden_size", "\"256\"", "hidden_size: expected an integer, found a string");
   expect_refused("hidden_size", "256.5", "hidden_size: expected an integer of 64 bits, found 256.5");
   expect_refused("num_hidden_layers", "[2]", "num_hidden_layers: expected an integer, found an array");
@@ -214,14 +214,14 @@ TEST(Config, RefusesWrongTypes) {
   EXPECT_EQ(error_of([] { static_cast<void>(read("[]")); }), "config.json: expected an object, found an array");
 }
 
-TEST(Config, RequiresWhatHasNoSafeDefault) {
+TEST(Bad06, FieldsWithoutASafeDefaultAreRequired) {
   for (const char* key :
        {"hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"}) {
     expect_refused(key, "null", std::string(key) + ": missing");
   }
 }
 
-TEST(Config, ListsAllProblemsAtOnce) {
+TEST(Bad06, AllProblemsAreListedAtOnce) {
   EXPECT_EQ(error("Llama",
                   {{"hidden_size", "0"}, {"vocab_size", "null"}, {"hidden_act", "\"gelu\""}, {"rope_scaling", R"({"type":"x"})"}}),
             "config.json: 4 problems\n"
@@ -231,7 +231,7 @@ TEST(Config, ListsAllProblemsAtOnce) {
             "  hidden_act: \"gelu\" is not supported; silu is");
 }
 
-TEST(Config, RefusesWhatWouldChangeTheResult) {
+TEST(Bad06, WhatWouldChangeTheResultIsRefused) {
   expect_refused("hidden_act", "\"gelu\"", "hidden_act: \"gelu\" is not supported; silu is");
   expect_refused("quantization_config", "{\"quant_method\":\"fp8\"}",
                  "quantization_config: quantised checkpoints are not supported; use the original bfloat16 checkpoint");
@@ -264,7 +264,7 @@ TEST(Config, RefusesASlidingWindowOnlyInEffect) {
   }
 }
 
-TEST(Config, ReportsUnknownKeys) {
+TEST(Bad06, UnknownKeysAreReported) {
   const ModelConfig c = read("Llama", {{"logit_scale", "0.5"}, {"use_cache", "true"}, {"new_in_2030", "{}"}, {"nothing", "null"}});
   EXPECT_EQ(c.unknown_keys, (std::vector<std::string>{"logit_scale", "new_in_2030"}));
   EXPECT_EQ(read("Qwen2", {{"mlp_bias", "true"}}).unknown_keys, std::vector<std::string>{"mlp_bias"}) << "not a key of this one";
@@ -300,7 +300,7 @@ TEST(Config, ReadsRopeScaling) {
   EXPECT_EQ(read("Llama", {{"rope_scaling", R"({"type":"yarn","factor":4})"}}).numbers.rope.original_max_position, 4096);
 }
 
-TEST(Config, RefusesBrokenRopeScaling) {
+TEST(Bad06, BrokenRopeScalingIsRefused) {
   for (const char* type : {"dynamic", "longrope", "su", "mrope", ""}) {
     expect_rope_refused((R"({"rope_type":")" + std::string(type) + R"(","factor":2})").c_str(),
                         "rope_type: \"" + std::string(type) + "\" is not supported; default, linear, llama3 and yarn are");

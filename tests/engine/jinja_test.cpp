@@ -70,9 +70,9 @@ TEST(Jinja, NeverMixesUpTextsThatShareTheirBeginning) {
 
 constexpr RenderLimits small{.steps = 300'000, .bytes = std::size_t{4} << 20, .depth = 300};
 
-class JinjaLimit : public testing::TestWithParam<std::pair<const char*, const char*>> {};
+class Bad19 : public testing::TestWithParam<std::pair<const char*, const char*>> {};
 
-TEST_P(JinjaLimit, EndsARenderThatWouldNot) {
+TEST_P(Bad19, EndsARenderThatWouldNot) {
   const auto [source, message] = GetParam();
   expect_error([source = source] { static_cast<void>(render(source, Json::parse("{}", "v"), small)); }, message);
 }
@@ -81,7 +81,7 @@ constexpr const char *steps = "more than the 300000 steps allowed", *bytes = "mo
                      *depth = "nested deeper than the 300 levels allowed";
 
 INSTANTIATE_TEST_SUITE_P(
-    , JinjaLimit,
+    , Bad19,
     testing::Values(
         std::pair("{% set l = [1, 2, 3] * 99 %}{% for i in range(9999) %}{% for j in l %}{% endfor %}{% endfor %}", steps),
         std::pair("{% for i in range(99999) %}{% set x = range(99999) %}{% endfor %}", bytes),
@@ -129,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(
         std::pair("{{ 2 ** 10 ** 9 }}", "an integer beyond 64 bits"), std::pair("{{ 1.5 | round(10 ** 9) }}", "1000 digits"),
         std::pair("{{ strftime_now('%c' * 9999) }}", "more than 1000 bytes")));
 
-TEST(JinjaNesting, IsBoundedBeforeItIsRun) {
+TEST(Bad19Nesting, IsBoundedBeforeItIsRun) {
   const std::pair<std::string, const char*> cases[] = {
       {"{{ " + repeated("(", 5000) + "1" + repeated(")", 5000) + " }}", "nested deeper"},
       {"{{ " + repeated("[", 5000) + repeated("]", 5000) + " }}", "nested deeper"},

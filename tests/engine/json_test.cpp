@@ -117,7 +117,7 @@ TEST(Json, MistakesHaveAPlace) {
   for (const auto& [text, place] : cases) expect_refused(text, place);
 }
 
-TEST(Json, RefusesInvalidUtf8AndSaysWhere) {
+TEST(Bad10, JsonThatIsNotUtf8IsRefusedByPlace) {
   for (const char* bad : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80"}) {
     expect_refused("[\"a" + std::string(bad) + "\"]", "f.json: not UTF-8 at byte 3");
   }

@@ -74,7 +74,7 @@ TEST(Loader, IgnoresATiedHeadInTheFile) {
   EXPECT_EQ(refusal(c), "");
 }
 
-TEST(Loader, RefusesWhatNoBuildAdmits) {
+TEST(Bad07, WhatNoBuildAdmitsIsRefusedWithACommand) {
   const auto wide = [] {
     test::RandomCheckpoint c{.head_dim = 32};
     c.fill();

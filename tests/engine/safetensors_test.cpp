@@ -220,7 +220,7 @@ TEST(WriteSafeTensors, FilesReadBack) {
   }
 }
 
-TEST(WriteSafeTensors, FailuresLeaveTheOldFile) {
+TEST(Bad44, FailuresLeaveTheOldFile) {
   const test::TempDir dir;
   const std::string four = "0123", path = dir.write("out.safetensors", "old");
   const NamedTensor good = tensor("w", DType::f32, {1}, four);

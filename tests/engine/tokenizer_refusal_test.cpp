@@ -1,4 +1,4 @@
-// What Tokenizer refuses to load, and that its message names the file, the entry and the trouble.
+// Bad tokenizer.json: what Tokenizer refuses to load, and that its message names the file, the entry and the trouble.
 #include "atom/core/error.hpp"
 #include "atom/engine/tokenizer.hpp"
 
@@ -18,7 +18,7 @@ void expect_refused(const Parts& parts, const std::string& fragment) {
   }
 }
 
-TEST(TokenizerRefuses, BrokenVocabularies) {
+TEST(Bad08, BrokenVocabularies) {
   expect_refused({.vocab = R"({"a": 0, "b": 0})"}, R"(model.vocab: "b": id 0 is also that of "a")");
   expect_refused({.vocab = R"({"a": 0, "a": 1})"}, "duplicate key");
   expect_refused({.vocab = R"({"a": -1})"}, R"(model.vocab: "a": id -1 is outside)");
@@ -27,7 +27,7 @@ TEST(TokenizerRefuses, BrokenVocabularies) {
   expect_refused({.vocab = "{}", .merges = "[]"}, "model.vocab: the vocabulary is empty");
 }
 
-TEST(TokenizerRefuses, BrokenMerges) {
+TEST(Bad08, BrokenMerges) {
   expect_refused({.merges = R"([["a", "b"], ["a", "z"]])"}, R"(model.merges[1]: "z" is not in model.vocab)");
   expect_refused({.merges = R"([["a", "x"]])"}, R"(model.merges[0]: "ax" is not in model.vocab)");
   expect_refused({.merges = R"([["", "a"]])"}, R"(model.merges[0]: "" is not in model.vocab)");
@@ -39,7 +39,7 @@ TEST(TokenizerRefuses, BrokenMerges) {
   expect_refused({.merges = "null"}, "model: merges is missing");
 }
 
-TEST(TokenizerRefuses, BrokenAddedTokens) {
+TEST(Bad08, BrokenAddedTokens) {
   expect_refused({.added = R"([{"id": 1, "content": "<s>"}])"}, R"(added_tokens[0]: "<s>" has id 1, which is also that of "b")");
   expect_refused({.added = R"([{"id": 9, "content": "b"}])"}, R"(added_tokens[0]: "b" has id 9, but elsewhere it has 1)");
   expect_refused({.added = R"([{"id": 1099511627776, "content": "b"}])"}, "added_tokens[0]: id 1099511627776 is outside");
@@ -47,7 +47,7 @@ TEST(TokenizerRefuses, BrokenAddedTokens) {
   expect_refused({.added = R"([{"id": 9, "content": ")" + std::string(2000, 'y') + R"("}])"}, "content of 2000 bytes");
 }
 
-TEST(TokenizerRefuses, ModelsItLacks) {
+TEST(Bad08, ModelsItLacks) {
   expect_refused({.model = R"("type": "Unigram")"}, R"(model: type "Unigram" is not supported; supported are BPE)");
   expect_refused({.model = R"("type": "WordPiece")"}, "convert the tokenizer");
   expect_refused({.model = R"("dropout": 0.1)"}, "model.dropout: random merges");
@@ -55,7 +55,7 @@ TEST(TokenizerRefuses, ModelsItLacks) {
   expect_refused({.model = R"("end_of_word_suffix": "</w>")"}, "model.end_of_word_suffix: word affixes");
 }
 
-TEST(TokenizerRefuses, ComponentsItLacks) {
+TEST(Bad08, ComponentsItLacks) {
   expect_refused({.normalizer = R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Precompiled"}]})"},
                  R"(normalizer.normalizers[1]: type "Precompiled" is not supported; supported are NFC)");
   expect_refused({.pre_tokenizer = R"({"type": "Whitespace"})"}, R"(pre_tokenizer: type "Whitespace" is not supported)");
@@ -70,7 +70,7 @@ TEST(TokenizerRefuses, ComponentsItLacks) {
   expect_refused({.decoder = R"({"kind": 1})"}, "decoder: type is missing");
 }
 
-TEST(TokenizerRefuses, BrokenTemplates) {
+TEST(Bad08, BrokenTemplates) {
   const auto processor = [](const std::string& single, const std::string& tokens) {
     return Parts{.post_processor =
                      R"({"type": "TemplateProcessing", "single": [)" + single + R"(], "special_tokens": {)" + tokens + "}}"};
@@ -83,7 +83,7 @@ TEST(TokenizerRefuses, BrokenTemplates) {
   expect_refused(processor(R"({"SpecialToken": {"id": "x"}},)" + text, ""), "x is missing");
 }
 
-TEST(TokenizerRefuses, ExpressionsItCannotRead) {
+TEST(Bad08, ExpressionsItCannotRead) {
   const auto regex = [](const std::string& text) {
     return Parts{.pre_tokenizer = R"({"type": "Split", "pattern": {"Regex": ")" + text + R"("}, "behavior": "Isolated"})"};
   };
@@ -100,7 +100,7 @@ TEST(TokenizerRefuses, ExpressionsItCannotRead) {
                  "normalizer.pattern: expected");
 }
 
-TEST(TokenizerRefuses, TooManyOrTooDeepComponents) {
+TEST(Bad08, TooManyOrTooDeepComponents) {
   std::string many = R"({"type": "Digits"})";
   for (int i = 0; i < 100; ++i) many += R"(, {"type": "Digits"})";
   expect_refused({.pre_tokenizer = R"({"type": "Sequence", "pretokenizers": [)" + many + "]}"},
@@ -113,7 +113,7 @@ TEST(TokenizerRefuses, TooManyOrTooDeepComponents) {
   expect_refused({.normalizer = deep + R"({"type": "NFC"})" + close}, "nested deeper");
 }
 
-TEST(TokenizerRefuses, OtherFiles) {
+TEST(Bad08, OtherFiles) {
   EXPECT_THROW(Tokenizer::from_dir("/nonexistent"), Error);
   EXPECT_THROW(Tokenizer::from_file(TempFile("").path()), Error);
   EXPECT_THROW(Tokenizer::from_file(TempFile("[]").path()), Error);

@@ -389,7 +389,7 @@ TEST(Tokenizer, AddBosTokenCountsWhereTheTemplateHasNone) {
 
 // ---- doubtful input -------------------------------------------------------------------------------------------------
 
-TEST(Tokenizer, IllFormedUtf8BecomesReplacementCharacters) {
+TEST(Bad10, IllFormedUtf8BecomesReplacementCharacters) {
   const std::string same = R"({"type": "Lowercase"})";
   const std::string r = "\ufffd";
   EXPECT_EQ(normalized(same, "a\xff\xfe"), "a" + r + r);

@@ -36,6 +36,14 @@ struct TemplateRefusal : Error {
   using Error::Error;
 };
 
+/// Changes texts on their way into a render.
+class TextRewrite {
+ public:
+  virtual ~TextRewrite() = default;
+  /// True if the template is to see `out`, which comes empty, instead of `text`.
+  virtual bool operator()(std::string_view text, std::string& out) = 0;
+};
+
 /// Named values for a template. A later value replaces an earlier one of the same name, so set last what requests must not
 /// override. A Json is kept by reference and must live until the render ends.
 class TemplateVariables {
@@ -50,13 +58,20 @@ class TemplateVariables {
   /// Every member of an object; throws atom::Error if it is none.
   TemplateVariables& set_all(const Json& object);
   TemplateVariables& set_all(Json&& object) = delete;
+  /// Applies to every text in a Json value, keys included; must live until the render ends.
+  TemplateVariables& rewrite_texts(TextRewrite& rewrite) {
+    rewrite_ = &rewrite;
+    return *this;
+  }
 
   using Value = std::variant<const Json*, bool, std::string>;  // a null pointer is none
   [[nodiscard]] const std::vector<std::pair<std::string, Value>>& all() const { return values_; }
   [[nodiscard]] const Value* find(std::string_view name) const;
+  [[nodiscard]] TextRewrite* rewrite() const { return rewrite_; }
 
  private:
   TemplateVariables& put(std::string name, Value value);
+  TextRewrite* rewrite_ = nullptr;
   std::vector<std::pair<std::string, Value>> values_;
 };
 
@@ -66,8 +81,9 @@ struct ChatTemplateData;
 class ChatTemplate {
  public:
   /// `where` names the template in messages. Throws atom::Error, "<where>: line <n>: <what>", for what is no valid template, for
-  /// an unknown filter or test outside of a condition, and for tags that would read other files.
-  static ChatTemplate parse(std::string_view source, std::string where);
+  /// an unknown filter or test outside of a condition, and for tags that would read other files. With a
+  /// model_dir the special tokens of its tokenizer_config.json become variables.
+  static ChatTemplate parse(std::string_view source, std::string where, const std::string& model_dir = {});
   /// The template of a model directory: chat_template.jinja, or else `chat_template` of tokenizer_config.json, which may be a
   /// list of named ones: "tool_use" serves renders that are given tools, "default" the others. (Files in
   /// additional_chat_templates/ name further ones.) The special tokens of tokenizer_config.json become variables.

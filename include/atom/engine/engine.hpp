@@ -79,6 +79,7 @@ class LLMEngine {
   std::vector<RequestOutput> generate(std::span<const Prompt> prompts, std::span<const SamplingParams> params);
 
   [[nodiscard]] const EngineConfig& config() const noexcept;  ///< resolved
+  [[nodiscard]] const Tokenizer* tokenizer() const noexcept;  ///< null: there is none
   [[nodiscard]] EngineStats stats() const noexcept;
   /// Forgets cached prefixes; running requests keep their pages.
   void clear_prefix_cache() noexcept;

@@ -5,6 +5,7 @@
 // To extend: a member, its rule in src/engine/engine_config.cpp, and the code it steers.
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "atom/engine/step_model.hpp"
@@ -26,8 +27,15 @@ struct EngineConfig {
   std::optional<std::uint64_t> seed = {};  // of requests without one; nothing: random
 };
 
+/// What a model was prepared for; see StepModel.
+struct ModelLimits {
+  int vocab, max_position, context_tokens, max_rows, max_seqs, max_logits;
+};
+ModelLimits limits_of(const StepModel& model);
+
 /// The config with every 0 and -1 replaced. Throws atom::Error naming the field.
-EngineConfig resolve(EngineConfig config, const StepModel& model);
+EngineConfig resolve(EngineConfig config, const ModelLimits& model);
+inline EngineConfig resolve(EngineConfig config, const StepModel& model) { return resolve(std::move(config), limits_of(model)); }
 
 /// 1, 2, 4, 8, then every multiple of 16 up to `most`: sizes worth a recorded graph each.
 std::vector<int> default_buckets(int most);

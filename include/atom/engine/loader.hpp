@@ -14,9 +14,9 @@
 
 namespace atom::engine {
 
-/// Bytes of one rank's weights: copied into memory, and used in place from the mapped file.
+/// Bytes of one rank's weights: copied into memory, and used in place from the mapped file; and what each thread needs meanwhile.
 struct WeightBytes {
-  std::size_t copied = 0, in_file = 0;
+  std::size_t copied = 0, in_file = 0, scratch = 0;
 };
 
 /// What load_weights will need, without reading a weight. Throws atom::Error listing all missing, unexpected and ill-formed
@@ -24,7 +24,7 @@ struct WeightBytes {
 WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table);
 
 /// Binds every parameter of `table` from `checkpoint`, which must outlive the model; returns the memory they live in.
-/// Throws as plan_weights does.
+/// Tensors that hold NaN or infinities are warned of by name. Throws as plan_weights does, and where a scale would be one.
 Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
                    ThreadPool& pool, Progress* progress = nullptr);
 

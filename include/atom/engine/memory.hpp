@@ -10,6 +10,8 @@ class Block {
   Block() = default;
   /// Throws atom::Error naming `what` when the system refuses.
   Block(std::size_t bytes, const char* what);
+  /// What a block of so many bytes takes: whole huge pages.
+  static constexpr std::size_t rounded(std::size_t bytes) { return (bytes + huge - 1) / huge * huge; }
   ~Block();
   Block(Block&& o) noexcept : data_(std::exchange(o.data_, nullptr)), bytes_(std::exchange(o.bytes_, 0)) {}
   Block& operator=(Block&& o) noexcept {
@@ -21,6 +23,7 @@ class Block {
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
+  static constexpr std::size_t huge = std::size_t{2} << 20;
   std::byte* data_ = nullptr;
   std::size_t bytes_ = 0;
 };

@@ -1,5 +1,5 @@
 #pragma once
-// Progress: long work tells its caller how far it is; the caller decides whether a person is watching.
+// Progress: long work tells its caller how far it is and what looks wrong; the caller decides whether a person is watching.
 #include <cstddef>
 #include <string_view>
 
@@ -10,6 +10,8 @@ class Progress {
  public:
   virtual ~Progress() = default;
   virtual void update(std::string_view what, std::size_t done, std::size_t total) = 0;
+  /// Something that is accepted but should be known: "<file>: <tensor>: <what>".
+  virtual void warn(std::string_view) {}
 };
 
 }  // namespace atom::engine

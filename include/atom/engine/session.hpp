@@ -17,7 +17,7 @@ class Session {
 
   /// Tokens in the cache.
   [[nodiscard]] int length() const noexcept { return length_; }
-  [[nodiscard]] int room() const noexcept { return executor_.context_tokens() - length_; }
+  [[nodiscard]] int room() const noexcept { return std::min(executor_.context_tokens(), executor_.max_position()) - length_; }
   /// Forgets all but the first `length` tokens.
   void truncate(int length) noexcept { length_ = length < length_ ? length : length_; }
 

@@ -13,9 +13,15 @@
 
 namespace atom::engine {
 
+/// A character that takes the place of another in a text, so that no token is found there.
+struct StandIn {
+  std::string character, original;
+};
+
 struct EncodeOptions {
-  bool add_special_tokens = true;  ///< what the template (or add_bos_token) puts around a text; false for rendered chats
-  bool parse_special = true;       ///< text that spells a special token becomes it; false for text of untrusted origin
+  bool add_special_tokens = true;           ///< what the template (or add_bos_token) puts around a text; false for rendered chats
+  bool parse_special = true;                ///< text that spells a special token becomes it; false for text of untrusted origin
+  std::span<const StandIn> stand_ins = {};  ///< of the text: replaced by their originals when added tokens have been found
 };
 
 struct TokenizerData;
@@ -46,6 +52,8 @@ class Tokenizer {
   [[nodiscard]] std::string_view bytes(int id) const;
   /// Marked `special` in tokenizer.json: skipped by decode, matched in text only with parse_special.
   [[nodiscard]] bool is_special(int id) const;
+  /// All of them, ascending.
+  [[nodiscard]] std::span<const int> special_tokens() const;
 
  private:
   friend class Detokenizer;

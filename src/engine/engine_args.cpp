@@ -1,0 +1,179 @@
+#include "atom/engine/engine_args.hpp"
+
+#include <algorithm>
+
+#include "atom/core/error.hpp"
+#include "atom/engine/block_manager.hpp"
+#include "atom/engine/executor.hpp"
+#include "atom/engine/memory.hpp"
+#include "atom/engine/settings.hpp"
+#include "atom/engine/system_memory.hpp"
+
+namespace atom::engine {
+
+namespace {
+
+constexpr int page = kernels::page_tokens;
+constexpr int longest_by_default = 8192;
+using Level = CompilationLevel;
+
+[[noreturn]] void refuse(const std::string& field, const std::string& why) { throw Error(field + ": " + why); }
+
+bool has_device_graphs(const Variant& v) { return v.backend != "cpu" && v.backend != "ref"; }
+
+/// Every dimension is a constant of the program.
+bool specialised(const Variant& v) {
+  const model::ModelSpec& s = *v.spec;
+  const auto holes = {s.d_model,       s.d_ff,          s.vocab,       s.layers,   s.attn.heads, s.attn.kv_heads,
+                      s.attn.head_dim, s.attn.qkv_bias, s.attn.o_bias, s.mlp_bias, v.tp};
+  return std::ranges::find(holes, dynamic) == holes.end();
+}
+
+int highest_level(const Variant& v) {
+  if (!specialised(v)) return Level::NO_COMPILATION;
+  return has_device_graphs(v) ? Level::PIECEWISE : Level::DYNAMO_ONCE;
+}
+
+void decide_level(Config& c, const Variant& v) {
+  int& level = c.compilation_config.level;
+  const int most = highest_level(v);
+  if (level == Level::PIECEWISE && !has_device_graphs(v))
+    refuse("level", "3 needs device graphs, and so a device back end; this program runs on " + std::string(v.backend) +
+                        ": at most " + std::to_string(Level::DYNAMO_ONCE));
+  if (level > most)
+    refuse("level", std::to_string(level) + " needs a program made for this model: atom build --model DIR -o PROGRAM; " + v.name +
+                        " runs any model of its kind, at level " + std::to_string(most));
+  if (level < 0) level = c.enforce_eager ? Level::NO_COMPILATION : most;
+}
+
+void decide_graphs(Config& c, const Variant& v) {
+  CompilationConfig& k = c.compilation_config;
+  const CUDAGraphMode asked = k.cudagraph_mode.value_or(CUDAGraphMode::NONE);
+  if (asked != CUDAGraphMode::NONE && !has_device_graphs(v))
+    refuse("cudagraph_mode", std::string(asked.name()) + " needs a device back end; this program runs on " +
+                                 std::string(v.backend) + ": use NONE, or leave it out");
+  if (!k.cudagraph_mode) k.cudagraph_mode = k.level == Level::PIECEWISE ? CUDAGraphMode::PIECEWISE : CUDAGraphMode::NONE;
+  if (c.enforce_eager || !k.use_cudagraph) k.cudagraph_mode = CUDAGraphMode::NONE;
+  if (*k.cudagraph_mode == CUDAGraphMode::NONE) {
+    for (const auto& [sizes, field] :
+         {std::pair{&k.cudagraph_capture_sizes, "cudagraph_capture_sizes"}, std::pair{&k.cuda_graph_sizes, "cuda_graph_sizes"}})
+      if (!sizes->empty()) c.warnings.push_back(std::string(field) + ": has no effect, because no graphs are recorded here");
+    return;
+  }
+  std::string warning;
+  c.graph_bs = capture_sizes(k, c.max_num_seqs, c.max_num_batched_tokens, 1, warning);
+  if (!warning.empty()) c.warnings.push_back(std::move(warning));
+  c.batch_buckets.assign(c.graph_bs.rbegin(), c.graph_bs.rend());
+}
+
+/// fp8 caches are not built; of the others a build has one, which shows in the bytes of a token.
+void decide_kv_dtype(Config& c, const MemoryUse& one_page) {
+  const model::ModelSpec& s = c.hf_config.spec;
+  const int heads = std::max(s.attn.kv_heads, c.tensor_parallel_size);
+  const double elements = 2.0 * page * heads * s.attn.head_dim * s.layers;
+  const std::string built = static_cast<double>(one_page.kv_cache) < 3 * elements ? "bf16" : "f32";
+  if (c.kv_cache_dtype == "fp8") refuse("kv_cache_dtype", "fp8 caches are not built; use auto");
+  if (c.kv_cache_dtype != "auto" && c.kv_cache_dtype != built)
+    refuse("kv_cache_dtype", c.kv_cache_dtype + " is not what " + c.build + " stores, which is " + built +
+                                 "; use auto, another activation, or a program made with `atom build --kv " + c.kv_cache_dtype +
+                                 "`");
+  c.kv_cache_dtype = built;
+}
+
+/// Blocks that fit beside everything else. A few huge pages are lost to rounding, of every allocation of every rank.
+std::size_t blocks_that_fit(const Config& c, const MemoryUse& one_page) {
+  const MemoryUse& m = one_page;
+  const std::size_t rope = m.rope_table / page * static_cast<std::size_t>(c.max_model_len);
+  const std::size_t rounding = Block::rounded(1) * (4 * static_cast<std::size_t>(c.tensor_parallel_size) + 4);
+  const std::size_t others = m.weights + m.activations + m.thread_scratch + m.sampling + rope + rounding;
+  return c.memory_limit > others ? (c.memory_limit - others) / std::max<std::size_t>(m.kv_cache, 1) : 0;
+}
+
+/// A cache for all sequences at full length, as far as memory goes; for one sequence at the least, so that the executor says what
+/// is too much when not even that fits.
+void decide_blocks(Config& c, const MemoryUse& one_page, bool length_given) {
+  if (c.num_kvcache_blocks == 0) refuse("num_kvcache_blocks", "must be positive, or -1: what fits");
+  if (c.num_kvcache_blocks > 0) {
+    const int room = std::min(c.num_kvcache_blocks, (1 << 30) / page) * page;
+    if (!length_given) c.max_model_len = std::min(c.max_model_len, room);
+    return;
+  }
+  const std::size_t fit = blocks_that_fit(c, one_page);
+  const auto spare = static_cast<std::size_t>(!c.batch_buckets.empty());  // padding writes to a block of its own
+  if (const std::size_t room = fit > spare ? (fit - spare) * page : 0;
+      !length_given && room >= 512 && room < static_cast<std::size_t>(c.max_model_len)) {
+    c.warnings.push_back("max_model_len: " + std::to_string(room) + " instead of " + std::to_string(c.max_model_len) +
+                         ", because the memory that gpu_memory_utilization leaves has room for no more");
+    c.max_model_len = static_cast<int>(room);
+  }
+  const auto one = static_cast<std::size_t>(blocks_for(c.max_model_len)), most = one * static_cast<std::size_t>(c.max_num_seqs);
+  c.num_kvcache_blocks = static_cast<int>(std::min<std::size_t>(std::clamp(fit, one + spare, most + spare), (1 << 30) / page));
+}
+
+}  // namespace
+
+EngineArgs default_args(const Registry& builds) {
+  EngineArgs args;
+  if (builds.variants().size() != 1) return args;
+  const Variant& only = builds.variants().front();
+  args.backend = only.backend;
+  args.quant = only.quant;
+  args.activation = only.act == DType::f32 ? "f32" : "bf16";
+  if (only.tp != dynamic) args.tensor_parallel_size = only.tp;
+  return args;
+}
+
+ExecutorOptions executor_options(const Config& c) {
+  ExecutorOptions o;
+  o.model_dir = c.model;
+  o.backend = c.backend;
+  o.act = c.activation == "f32" ? DType::f32 : DType::bf16;
+  o.quant = c.quant;
+  o.dummy = c.load_dummy;
+  o.tensor_parallel_size = c.tensor_parallel_size;
+  o.threads = c.threads;
+  o.max_rows = c.max_num_batched_tokens;
+  o.max_seqs = o.max_logits = c.max_num_seqs;
+  o.context_tokens = c.num_kvcache_blocks > 0 ? c.num_kvcache_blocks * page : page;
+  o.max_model_len = c.max_model_len;
+  o.memory_limit = c.memory_limit;
+  return o;
+}
+
+Config resolve(const EngineArgs& args, const Registry& builds) {
+  check(args);
+  if (args.model.empty()) refuse("model", "none is given; name a directory with config.json");
+  Config c;
+  static_cast<EngineArgs&>(c) = args;
+  c.hf_config = read_config(c.model);
+  c.generation_config = read_generation_config(c.model, c.hf_config);
+  c.torch_dtype = c.hf_config.dtype;
+  c.quant_config = c.quant;
+  c.parallel_config.world_size = c.tensor_parallel_size;
+  c.memory_limit = static_cast<std::size_t>(static_cast<double>(usable_memory()) * c.gpu_memory_utilization);
+  if (c.eos_token_ids.empty()) c.eos_token_ids = c.generation_config.eos_token_ids;
+  if (c.eos_token_id >= 0) c.eos_token_ids = {c.eos_token_id};
+  c.eos_token_ids.insert(c.eos_token_ids.end(), c.stop_token_ids.begin(), c.stop_token_ids.end());
+
+  const int positions = c.hf_config.numbers.max_position;
+  c.max_model_len = std::min(args.max_model_len > 0 ? args.max_model_len : longest_by_default, positions);
+  ExecutorOptions plan = executor_options(c);
+  plan.dry = true;
+  plan.context_tokens = page;
+  const Executor dry(plan, builds);
+  c.build = dry.build().name;
+  decide_level(c, dry.build());
+  decide_graphs(c, dry.build());
+  decide_kv_dtype(c, dry.memory());
+  decide_blocks(c, dry.memory(), args.max_model_len > 0);
+  static_cast<EngineConfig&>(c) =
+      resolve(static_cast<const EngineConfig&>(c), ModelLimits{.vocab = dry.vocab(),
+                                                               .max_position = c.max_model_len,
+                                                               .context_tokens = c.num_kvcache_blocks * page,
+                                                               .max_rows = std::max(c.max_num_batched_tokens, c.max_num_seqs),
+                                                               .max_seqs = c.max_num_seqs,
+                                                               .max_logits = c.max_num_seqs});
+  return c;
+}
+
+}  // namespace atom::engine
