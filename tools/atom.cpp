@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "engine_flags.hpp"
 
 namespace {
 
@@ -34,40 +35,18 @@ void add_model(CLI::App* app, std::string& model) {
   option(app, "model", model, "Model directory: config.json, *.safetensors, tokenizer.json")->capture_default_str();
 }
 
-void add_model_options(CLI::App* app, ModelOptions& o, const atom::engine::Registry& builds) {
+void add_model_options(CLI::App* app, ModelOptions& o, const atom::engine::Registry& builds, Flags which = Flags::model,
+                       std::string_view except = {}) {
+  static_cast<atom::engine::EngineArgs&>(o) = atom::engine::default_args(builds);
   o.builds = &builds;
-  if (builds.variants().size() == 1) {  // there is nothing to choose
-    const auto& only = builds.variants().front();
-    o.backend = only.backend;
-    o.quant = only.quant;
-    o.activation = only.act == atom::DType::f32 ? "f32" : "bf16";
-    if (only.tp != atom::dynamic) o.tensor_parallel_size = only.tp;
-  }
-  add_model(app, o.model);
-  option(app, "backend", o.backend, "Where kernels run")->check(CLI::IsMember({"cpu", "ref"}))->capture_default_str();
-  option(app, "activation", o.activation, "What activations and the KV cache are stored in")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
-  option(app, "quant", o.quant, "Quantize a BF16 checkpoint at load: weights per row, activations per token")
-      ->check(CLI::IsMember({"none", "int8"}))
-      ->capture_default_str();
-  option(app, "tensor-parallel-size", o.tensor_parallel_size, "Ranks, as threads of this process", ",-t,--tp")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  option(app, "threads", o.threads, "Threads in all, shared out over the ranks; 0: one per usable CPU")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  option(app, "max-model-len", o.max_model_len, "Longest sequence, prompt and answer together; 0: what the command needs")
-      ->check(CLI::Range(0, 1 << 24))
-      ->capture_default_str();
-  option(app, "cpu-isa", o.cpu_isa, "Use at most this instruction-set level; default: the best of this machine")
-      ->check(CLI::IsMember({"avx2", "avx512", "avx512_bf16", "amx"}));
+  o.model = default_model();
+  add_engine_flags(app, o, which, except);
 }
 
-void add_load_dummy(CLI::App* app, ModelOptions& o) {
-  app->add_flag("--load-dummy{random}", o.load_dummy, "Needs config.json alone: weights are made up (=empty, =zero, =random)")
-      ->envname(variable_of("load-dummy"))
-      ->check(CLI::IsMember({"none", "empty", "zero", "random"}));
+// A command's own default.
+void preset_max_num_seqs(CLI::App* app, ModelOptions& o, int value, const std::string& shown) {
+  o.max_num_seqs = value;
+  app->get_option("--max-num-seqs")->default_str(shown);
 }
 
 void add_list(CLI::App* app, const std::string& flag, std::vector<int>& value, const std::string& help,
@@ -75,20 +54,41 @@ void add_list(CLI::App* app, const std::string& flag, std::vector<int>& value, c
   option(app, flag, value, help, extra)->delimiter(',')->capture_default_str();
 }
 
-template <class Options> void add_batching(CLI::App* app, Options& o) {
-  option(app, "max-num-batched-tokens", o.max_num_batched_tokens, "Most tokens of one step")
-      ->check(CLI::Range(1, 1 << 16))
+void add_sampling(CLI::App* app, SamplingFlags& s) {
+  const auto add = [&](const char* flag, auto& value, const std::string& help, const char* extra = "") {
+    return option(app, flag, value, help, extra)->group("Sampling");
+  };
+  const std::string recommended = ". Default: generation_config.json";
+  add("max-tokens", s.max_tokens, "Most tokens of an answer", ",-n")->capture_default_str();
+  add("min-tokens", s.min_tokens, "No end before so many tokens")->capture_default_str();
+  add("temperature", s.temperature, "0: greedy" + recommended);
+  add("top-k", s.top_k, "Keep the k most likely tokens; 0: all" + recommended);
+  add("top-p", s.top_p, "Keep the most likely tokens up to this probability" + recommended);
+  add("min-p", s.min_p, "Drop tokens below this share of the most likely one" + recommended);
+  add("presence-penalty", s.presence_penalty, "Against tokens that were written before, -2 to 2")->capture_default_str();
+  add("frequency-penalty", s.frequency_penalty, "The same, times how often")->capture_default_str();
+  add("repetition-penalty", s.repetition_penalty, "Divides the odds of tokens seen before, prompt included; 1: off")
       ->capture_default_str();
+  add("seed", s.seed, "Same seed, same answers. Default: another each time");
+  add("stop", s.stop, "End an answer before this text; may be given more than once")->allow_extra_args(false);
+  toggle(app, "ignore-eos", s.ignore_eos, "Go on after the model's end-of-text token")->group("Sampling");
 }
 
-void add_kv_cache(CLI::App* app, int& tokens) {
-  option(app, "kv-cache-tokens", tokens, "Size of the KV cache; 0: what the sequences need, within half of the free memory")
-      ->check(CLI::Range(0, 1 << 30))
-      ->capture_default_str();
+void add_chat(CLI::App* app, ChatFlags& f) {
+  option(app, "chat-template", f.chat_template, "A Jinja chat template, file or text, instead of the model's own");
+  option(app, "default-chat-template-kwargs", f.template_kwargs, "JSON object of variables for it: {\"enable_thinking\": false}");
 }
 
 void add_report(CLI::App* app, std::string& output) {
   option(app, "output", output, "How to print", ",-o")->check(CLI::IsMember({"table", "csv", "json"}))->capture_default_str();
+}
+
+// -tp[=x] -> --tp[=x], for the aliases of settings that are longer than a letter.
+std::string two_dashes(std::string argument) {
+  for (const auto& setting : atom::engine::settings())
+    for (const std::string& alias : aliases_of(setting))
+      if (alias.size() > 2 && (argument == alias || argument.starts_with(alias + "="))) return "-" + argument;
+  return argument;
 }
 
 // --some_flag[=x] -> --some-flag[=x]; values and what follows "--" stay as they are.
@@ -100,7 +100,7 @@ std::vector<std::string> arguments(int argc, char** argv) {
     only_values |= a == "--";
     if (!only_values && a.starts_with("--"))
       std::replace(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.find('='), a.size())), '_', '-');
-    args.push_back(std::move(a));
+    args.push_back(only_values ? std::move(a) : two_dashes(std::move(a)));
   }
   std::reverse(args.begin(), args.end());  // CLI11 takes them from the back
   return args;
@@ -118,19 +118,16 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
 
   RunOptions run_options;
   auto* run_app = app.add_subcommand("run", "Write text: stream it to stdout, statistics to stderr");
-  add_model_options(run_app, run_options.model, builds);
-  option(run_app, "prompt", run_options.prompt, "The prompt; without it, one prompt per line of stdin", ",-p");
-  option(run_app, "max-tokens", run_options.max_tokens, "Most tokens to generate", ",-n")->capture_default_str();
-  option(run_app, "temperature", run_options.temperature, "0: greedy. Default: generation_config.json");
-  option(run_app, "top-k", run_options.top_k, "Keep the k most likely tokens; 0: all. Default: generation_config.json");
-  option(run_app, "top-p", run_options.top_p,
-         "Keep the most likely tokens up to this probability. Default: generation_config.json");
-  option(run_app, "min-p", run_options.min_p,
-         "Drop tokens below this share of the most likely one. Default: generation_config.json");
-  option(run_app, "seed", run_options.seed, "Same seed, same text. Default: another each time");
-  auto* chat = toggle(run_app, "chat", run_options.chat, "Prompts are a user's turns (ChatML models)");
-  toggle(run_app, "raw", run_options.raw, "Prompts are continued as they are (the default)")->excludes(chat);
-  toggle(run_app, "ignore-eos", run_options.ignore_eos, "Go on after the model's end-of-text token");
+  add_model_options(run_app, run_options.model, builds, Flags::engine);
+  preset_max_num_seqs(run_app, run_options.model, 1, "1");
+  option(run_app, "prompt", run_options.prompt, "The prompt; without it: a chat on a terminal, else one prompt per line of stdin",
+         ",-p");
+  auto* chat = toggle(run_app, "chat", run_options.chat, "Prompts are the turns of a conversation (default on a terminal)");
+  toggle(run_app, "raw", run_options.raw, "Prompts are continued as they are (default elsewhere)")->excludes(chat);
+  option(run_app, "system", run_options.system, "What the model is told before the conversation");
+  toggle(run_app, "no-history", run_options.no_history, "Leave the history of lines typed on a terminal alone");
+  add_chat(run_app, run_options.chat_flags);
+  add_sampling(run_app, run_options.sampling);
   run_app->callback([&] { status = run(run_options); });
 
   LogitsOptions logits_options;
@@ -169,8 +166,15 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
   option(inspect_app, "rows", inspect_options.rows, "Tokens of the step that is planned")->capture_default_str();
   option(inspect_app, "context", inspect_options.context, "Tokens already in the cache")->capture_default_str();
   toggle(inspect_app, "json", inspect_options.json, "Machine-readable");
-  add_load_dummy(inspect_app, inspect_options.model);
   inspect_app->callback([&] { status = inspect(inspect_options); });
+
+  SettingsOptions settings_options;
+  auto* settings_app =
+      app.add_subcommand("settings", "Everything that can be set: flags, variables, defaults, and what is refused");
+  option(settings_app, "output", settings_options.output, "How to print", ",-o")
+      ->check(CLI::IsMember({"table", "markdown", "json"}))
+      ->capture_default_str();
+  settings_app->callback([&] { status = settings(settings_options); });
 
   BuildOptions build_options;
   auto* build_app = app.add_subcommand("build", "Compile a program for one model: every dimension a constant");
@@ -194,46 +198,34 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
 
   GenerateOptions generate_options;
   auto* generate_app = app.add_subcommand("generate", "Answer a file of prompts, many at a time: JSON lines in, JSON lines out");
-  add_model_options(generate_app, generate_options.model, builds);
-  add_load_dummy(generate_app, generate_options.model);
+  add_model_options(generate_app, generate_options.model, builds, Flags::engine);
   option(generate_app, "input", generate_options.input,
-         "Lines {\"prompt\": text or [ids]} with max_tokens, temperature, stop, ... of their own; -: stdin", ",-i")
+         "Lines {\"prompt\": text or [ids]} or {\"messages\": [...]}, with max_tokens, stop, ... of their own; -: stdin", ",-i")
       ->capture_default_str();
   option(generate_app, "output", generate_options.output, "One line per answer, in the order of the input; -: stdout", ",-o")
       ->capture_default_str();
-  option(generate_app, "max-tokens", generate_options.max_tokens, "Most tokens of an answer", ",-n")->capture_default_str();
-  option(generate_app, "temperature", generate_options.temperature, "0: greedy. Default: generation_config.json");
-  option(generate_app, "top-k", generate_options.top_k, "Keep the k most likely tokens. Default: generation_config.json");
-  option(generate_app, "top-p", generate_options.top_p, "Keep the most likely tokens up to this probability. Default: the same");
-  option(generate_app, "min-p", generate_options.min_p, "Drop tokens below this share of the most likely one. Default: the same");
-  option(generate_app, "seed", generate_options.seed, "Same seed, same answers. Default: another each time");
-  option(generate_app, "stop", generate_options.stop, "End an answer before this text; may be given more than once");
-  toggle(generate_app, "ignore-eos", generate_options.ignore_eos, "Go on after the model's end-of-text token");
-  option(generate_app, "max-num-seqs", generate_options.max_num_seqs, "Answers written at once")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
-  add_batching(generate_app, generate_options);
-  add_kv_cache(generate_app, generate_options.kv_cache_tokens);
+  add_chat(generate_app, generate_options.chat_flags);
+  add_sampling(generate_app, generate_options.sampling);
   generate_app->callback([&] { status = generate(generate_options); });
 
   BenchOptions bench_options;
   auto* bench_app = app.add_subcommand("bench", "Tokens per second: of prompts (pp) and of generation (tg)");
-  add_model_options(bench_app, bench_options.model, builds);
-  bench_app->remove_option(bench_app->get_option("--threads"));  // here it is a list
+  add_model_options(bench_app, bench_options.model, builds, Flags::model, "threads");  // here it is a list
   add_list(bench_app, "threads", bench_options.threads, "Thread counts to compare; 0: one per usable CPU");
-  add_load_dummy(bench_app, bench_options.model);
   add_list(bench_app, "prompt-tokens", bench_options.prompts, "Prompt lengths; 0: none", ",-p");
   add_list(bench_app, "gen-tokens", bench_options.generated, "Answer lengths; 0: none", ",-n");
   add_list(bench_app, "depth", bench_options.depths, "Tokens in the cache before the test", ",-d");
   option(bench_app, "repetitions", bench_options.repetitions, "Timed runs of a test, after one that is not", ",-r")
       ->capture_default_str();
-  add_batching(bench_app, bench_options);
+  option(bench_app, "max-num-batched-tokens", bench_options.max_num_batched_tokens, "Most tokens of one step")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
   add_report(bench_app, bench_options.output);
 
   BenchEngineOptions engine_options;
   auto* engine_app = bench_app->add_subcommand("engine", "Many requests at a time: throughput, time to first and per token");
-  add_model_options(engine_app, engine_options.model, builds);
-  add_load_dummy(engine_app, engine_options.model);
+  add_model_options(engine_app, engine_options.model, builds, Flags::engine);
+  preset_max_num_seqs(engine_app, engine_options.model, 0, "as --concurrency");
   add_list(engine_app, "concurrency", engine_options.concurrency, "Requests in flight", ",-c");
   option(engine_app, "requests", engine_options.requests, "How many in all")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   add_list(engine_app, "input-len", engine_options.input_len, "Least and most tokens of a prompt; drawn uniformly");
@@ -241,10 +233,21 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
   option(engine_app, "scale", engine_options.scale, "Factor on all lengths")->capture_default_str();
   option(engine_app, "temperature", engine_options.temperature, "0: greedy")->capture_default_str();
   option(engine_app, "seed", engine_options.seed, "Of lengths, prompts and draws")->capture_default_str();
-  add_batching(engine_app, engine_options);
-  add_kv_cache(engine_app, engine_options.kv_cache_tokens);
   add_report(engine_app, engine_options.output);
   engine_app->callback([&] { status = bench_engine(engine_options); });
+  BenchKernelsOptions kernels_options;
+  auto* kernels_app = bench_app->add_subcommand("kernels", "Where a step's time goes: every kernel at the model's exact shapes");
+  add_model_options(kernels_app, kernels_options.model, builds);
+  add_list(kernels_app, "prefill", kernels_options.prefill, "Steps of one prompt of so many tokens; 0: none", ",-p");
+  add_list(kernels_app, "decode", kernels_options.decode, "Steps of so many sequences, a token each; 0: none", ",-n");
+  option(kernels_app, "depth", kernels_options.depth, "Tokens in the cache before the step, of each sequence", ",-d")
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
+  option(kernels_app, "repetitions", kernels_options.repetitions, "Timed steps, after one that is not", ",-r")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  add_report(kernels_app, kernels_options.output);
+  kernels_app->callback([&] { status = bench_kernels(kernels_options); });
   bench_app->callback([&, bench_app] {
     if (bench_app->get_subcommands().empty()) status = bench(bench_options);
   });
@@ -252,10 +255,15 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
   DoctorOptions doctor_options;
   auto* doctor_app = app.add_subcommand("doctor", "What this machine offers, what this program holds, and what would run");
   add_model_options(doctor_app, doctor_options.model, builds);
-  add_load_dummy(doctor_app, doctor_options.model);
   toggle(doctor_app, "json", doctor_options.json, "Machine-readable");
   toggle(doctor_app, "measure", doctor_options.measure, "Measure how fast memory is read; takes a second");
   doctor_app->callback([&] { status = doctor(doctor_options); });
+
+  std::string shell;
+  auto* completion_app = app.add_subcommand("completion", "A script that completes commands, flags and values in a shell");
+  completion_app->add_option("shell", shell, "Which shell")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion_app->callback([&] { status = completion(app, shell); });
+  app.add_subcommand("man", "The manual page: atom man | man -l -")->callback([&] { status = man(app); });
 
   try {
     app.parse(arguments(argc, argv));

@@ -146,9 +146,11 @@ int bench_engine(const BenchEngineOptions& o) {
         "concurrency,requests,seconds,output_tokens_per_second,total_tokens_per_second,ttft_p50_ms,ttft_p90_ms,ttft_p99_ms,"
         "tpot_p50_ms,tpot_p90_ms,tpot_p99_ms,preemptions");
   for (const int concurrency : o.concurrency) {
-    const ServingOptions serving{concurrency, o.max_num_batched_tokens, std::max(w.longest, o.model.max_model_len),
-                                 static_cast<std::size_t>(o.kv_cache_tokens)};
-    auto engine = load_engine(options, serving, *o.model.builds);
+    ModelOptions asked = o.model;
+    if (asked.max_num_seqs == 0) asked.max_num_seqs = concurrency;
+    asked.max_num_batched_tokens = std::max(asked.max_num_batched_tokens, asked.max_num_seqs);
+    asked.max_model_len = std::max(w.longest, asked.max_model_len);
+    auto engine = load_engine(asked, &progress);
     engine::Request warm_up = w.requests.front();
     warm_up.params.max_tokens = 2;
     measure(engine, {warm_up}, 1);

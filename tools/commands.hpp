@@ -6,29 +6,43 @@
 #include <string>
 #include <vector>
 
-namespace atom::engine {
-class Registry;
+#include "atom/engine/engine_args.hpp"
+
+namespace CLI {
+class App;
 }
 
 namespace atom::tools {
 
 /// What every command that loads a model understands.
-struct ModelOptions {
+struct ModelOptions : engine::EngineArgs {
   const engine::Registry* builds = nullptr;  // of this program
-  std::string model;
-  std::string backend = "cpu", activation = "bf16", quant = "none", cpu_isa;
-  std::string load_dummy = "none";  // none, empty, zero, random
-  int tensor_parallel_size = 1, threads = 0, max_model_len = 0;
+};
+
+/// How tokens are chosen and when an answer ends; see engine::SamplingParams.
+struct SamplingFlags {
+  std::int64_t max_tokens = 256, min_tokens = 0;
+  std::optional<double> temperature, top_p, min_p;  // none: generation_config.json decides
+  std::optional<std::int64_t> top_k;
+  double presence_penalty = 0, frequency_penalty = 0, repetition_penalty = 1;
+  std::optional<std::uint64_t> seed;  // none: another each time
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+/// How messages become a prompt.
+struct ChatFlags {
+  std::string chat_template;    // a file, or the template itself; empty: the model's own
+  std::string template_kwargs;  // a JSON object; empty: none
 };
 
 struct RunOptions {
   ModelOptions model;
-  std::optional<std::string> prompt;  // none: interactive
-  int max_tokens = 256;
-  std::optional<float> temperature, top_p, min_p;  // none: generation_config.json decides
-  std::optional<int> top_k;
-  std::optional<std::uint64_t> seed;
-  bool chat = false, raw = false, ignore_eos = false;
+  SamplingFlags sampling;
+  ChatFlags chat_flags;
+  std::optional<std::string> prompt;  // none: from stdin
+  std::string system;
+  bool chat = false, raw = false, no_history = false;
 };
 
 struct LogitsOptions {
@@ -57,6 +71,10 @@ struct InspectOptions {
   bool json = false;
 };
 
+struct SettingsOptions {
+  std::string output = "table";  // table, markdown, json
+};
+
 struct BuildOptions {
   std::string model, output;
   std::string backend = "cpu", activation = "bf16", quant = "none", kv;
@@ -65,14 +83,9 @@ struct BuildOptions {
 
 struct GenerateOptions {
   ModelOptions model;
+  SamplingFlags sampling;
+  ChatFlags chat_flags;
   std::string input = "-", output = "-";  // JSON lines; -: stdin, stdout
-  int max_tokens = 256;
-  std::optional<float> temperature, top_p, min_p;  // none: generation_config.json decides
-  std::optional<int> top_k;
-  std::optional<std::uint64_t> seed;
-  std::vector<std::string> stop;
-  bool ignore_eos = false;
-  int max_num_seqs = 16, max_num_batched_tokens = 512, kv_cache_tokens = 0;  // 0: as many as memory allows and sequences need
 };
 
 struct BenchOptions {
@@ -83,12 +96,19 @@ struct BenchOptions {
 };
 
 struct BenchEngineOptions {
-  ModelOptions model;
+  ModelOptions model;  // max_num_seqs 0: as concurrency
   std::vector<int> concurrency{16};
   std::vector<int> input_len{100, 1024}, output_len{100, 1024};  // least, most
   double scale = 1, temperature = 0.6;                           // scale: of lengths
-  int requests = 256, max_num_batched_tokens = 512, kv_cache_tokens = 0;
+  int requests = 256;
   std::uint64_t seed = 0;
+  std::string output = "table";  // table, csv, json
+};
+
+struct BenchKernelsOptions {
+  ModelOptions model;
+  std::vector<int> prefill{512}, decode{1};  // steps to look into: tokens of one prompt; sequences that write a token each
+  int depth = 0, repetitions = 20;
   std::string output = "table";  // table, csv, json
 };
 
@@ -108,7 +128,13 @@ int inspect(const InspectOptions&);
 int generate(const GenerateOptions&);
 int bench(const BenchOptions&);
 int bench_engine(const BenchEngineOptions&);
+int bench_kernels(const BenchKernelsOptions&);
 int doctor(const DoctorOptions&);
+int settings(const SettingsOptions&);
 int build(const BuildOptions&);
+/// Prints a script for bash, zsh or fish that completes what `app` takes.
+int completion(const CLI::App& app, const std::string& shell);
+/// Prints the manual page.
+int man(const CLI::App& app);
 
 }  // namespace atom::tools

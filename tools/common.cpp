@@ -11,6 +11,7 @@
 #include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
 #include "atom/engine/safetensors.hpp"
+#include "atom/engine/system_memory.hpp"
 
 namespace atom::tools {
 
@@ -29,9 +30,13 @@ std::string default_model() {
   return {};
 }
 
-engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Progress* progress) {
+void require_model(const ModelOptions& options) {
   if (options.model.empty()) throw Error("--model: no model given, and the demo model is not beside this program");
   if (!options.cpu_isa.empty()) cpu::set_isa(options.cpu_isa);
+}
+
+engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Progress* progress) {
+  require_model(options);
   engine::ExecutorOptions e;
   e.model_dir = options.model;
   e.backend = options.backend;
@@ -41,6 +46,7 @@ engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Pr
   e.tensor_parallel_size = options.tensor_parallel_size;
   e.threads = options.threads;
   e.context_tokens = options.max_model_len;
+  e.memory_limit = static_cast<std::size_t>(static_cast<double>(engine::usable_memory()) * options.gpu_memory_utilization);
   e.progress = progress;
   return e;
 }
@@ -62,6 +68,10 @@ void TerminalProgress::update(std::string_view what, std::size_t done, std::size
   const std::string full(static_cast<std::size_t>(width * percent / 100), '#'), rest(width - full.size(), '.');
   std::fprintf(stderr, "\r%.*s [%s%s] %3d %%", static_cast<int>(what.size()), what.data(), full.c_str(), rest.c_str(), percent);
   if (done == total) std::fputs("\r\033[K", stderr);
+}
+
+void TerminalProgress::warn(std::string_view sentence) {
+  std::fprintf(stderr, "atom: warning: %.*s\n", static_cast<int>(sentence.size()), sentence.data());
 }
 
 std::vector<int> read_ids(const std::string& path, std::span<const std::string_view> names) {

@@ -17,15 +17,19 @@ std::string program_folder();
 /// The demo model beside this program: in the build tree or in the install prefix; empty when it is nowhere.
 std::string default_model();
 
+/// Refuses to go on without a model; sets the instruction-set level that was asked for.
+void require_model(const ModelOptions& options);
+
 /// Engine options for a model; says on stderr which keys of its config.json had no effect (see warn_unknown).
 engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Progress* progress);
 void warn_unknown(const std::vector<std::string>& keys, const std::string& file);
 
-/// A bar on stderr when that is a terminal; silent otherwise.
+/// A bar on stderr when that is a terminal; warnings in any case.
 class TerminalProgress final : public engine::Progress {
  public:
   TerminalProgress();
   void update(std::string_view what, std::size_t done, std::size_t total) override;
+  void warn(std::string_view sentence) override;
 
  private:
   bool terminal_;

@@ -1,12 +1,13 @@
 // atom generate: a file of prompts in, a file of answers out, many at a time.
 // One JSON object a line. Lines are read as sequences become free and written in the order of the input, each as soon as those
-// before it are there: memory does not grow with the file, and what a run that was interrupted has written can be kept.
+// before it are there: memory does not grow with the file. A file of answers gets its name when it is complete.
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <deque>
 #include <filesystem>
-#include <limits>
 #include <memory>
 #include <optional>
 
@@ -14,7 +15,11 @@
 #include "atom/engine/generation_config.hpp"
 #include "atom/engine/json.hpp"
 
+#include "../src/engine/output_file.hpp"
+#include "chat_flags.hpp"
 #include "common.hpp"
+#include "generate_line.hpp"
+#include "sampling.hpp"
 #include "serving.hpp"
 
 namespace atom::tools {
@@ -59,101 +64,6 @@ class LineReader {
   std::size_t bytes_ = 0;
 };
 
-// A mistake in one line: its field and what is wrong with it.
-struct BadLine {
-  std::string field, why;
-};
-
-// The value of a field as read() gives it; Json's own message says which type it must have.
-template <class Read> auto typed(const std::string& field, Read&& read) {
-  try {
-    return read();
-  } catch (const Error& e) {
-    std::string_view why = e.what();
-    for (const std::string& prefix : {std::string("line: "), field + ": "})
-      if (why.starts_with(prefix)) why.remove_prefix(prefix.size());
-    throw BadLine{field, std::string(why)};
-  }
-}
-
-int token_of(const std::string& field, const engine::Json& value) {
-  const std::int64_t id = typed(field, [&] { return value.as_int(field); });
-  if (id < 0 || id > std::numeric_limits<int>::max()) throw BadLine{field, std::to_string(id) + " is no token id"};
-  return static_cast<int>(id);
-}
-std::vector<int> tokens_of(const std::string& field, const engine::Json& value) {
-  std::vector<int> ids;
-  for (const auto& id : typed(field, [&] { return value.as_array(field); })) ids.push_back(token_of(field, id));
-  return ids;
-}
-
-void read_field(const std::string& key, const engine::Json& v, engine::SamplingParams& p) {
-  const auto number = [&](double& to) { to = typed(key, [&] { return v.as_number(key); }); };
-  const auto integer = [&](std::int64_t& to) { to = typed(key, [&] { return v.as_int(key); }); };
-  const auto text = [&](const engine::Json& j) { return typed(key, [&] { return j.as_string(key); }); };
-  if (v.is_null()) return;  // equals absent
-  if (key == "temperature") return number(p.temperature);
-  if (key == "top_p") return number(p.top_p);
-  if (key == "min_p") return number(p.min_p);
-  if (key == "presence_penalty") return number(p.presence_penalty);
-  if (key == "frequency_penalty") return number(p.frequency_penalty);
-  if (key == "repetition_penalty") return number(p.repetition_penalty);
-  if (key == "max_tokens") return integer(p.max_tokens);
-  if (key == "min_tokens") return integer(p.min_tokens);
-  if (key == "top_k") return integer(p.top_k);
-  if (key == "n") return integer(p.n);
-  if (key == "logprobs") return integer(p.logprobs);
-  if (key == "ignore_eos") {
-    p.ignore_eos = typed(key, [&] { return v.as_bool(key); });
-  } else if (key == "seed") {
-    const std::int64_t seed = typed(key, [&] { return v.as_int(key); });
-    if (seed < 0) throw BadLine{key, "must be 0 or more"};
-    p.seed = static_cast<std::uint64_t>(seed);
-  } else if (key == "stop") {
-    p.stop_strings.clear();
-    if (v.is_string())
-      p.stop_strings.push_back(text(v));
-    else
-      for (const auto& s : typed(key, [&] { return v.as_array(key); })) p.stop_strings.push_back(text(s));
-  } else if (key == "stop_token_ids") {
-    p.stop_token_ids = tokens_of(key, v);
-  } else if (key == "logit_bias") {
-    p.logit_bias.clear();
-    for (const auto& [token, bias] : typed(key, [&] { return v.as_object(key); })) {
-      const bool digits = !token.empty() && token.size() < 10 && token.find_first_not_of("0123456789") == token.npos;
-      if (!digits) throw BadLine{key, engine::in_quotes(token) + " is no token id"};
-      p.logit_bias.push_back({std::stoi(token), typed(key, [&, &b = bias] { return b.as_number(key); })});
-    }
-  } else {
-    throw BadLine{key,
-                  "is unknown; a line has prompt, max_tokens, min_tokens, temperature, top_k, top_p, min_p, seed, n, stop, "
-                  "stop_token_ids, ignore_eos, logprobs, logit_bias, presence_penalty, frequency_penalty, repetition_penalty"};
-  }
-}
-
-engine::Request request_of(const Line& line, const engine::SamplingParams& defaults) {
-  if (line.too_long) throw BadLine{"line", "is longer than " + std::to_string(longest_line >> 20) + " MiB"};
-  engine::Request r;
-  r.params = defaults;
-  const auto json = typed("line", [&] { return engine::Json::parse(line.text, "line"); });
-  bool prompted = false;
-  for (const auto& [key, value] : typed("line", [&] { return json.as_object("line"); })) {
-    if (key != "prompt") {
-      read_field(key, value, r.params);
-      continue;
-    }
-    prompted = true;
-    if (value.is_string())
-      r.prompt = value.as_string(key);
-    else if (value.is_array())
-      r.prompt = tokens_of(key, value);
-    else
-      throw BadLine{key, "expected a text or an array of token ids"};
-  }
-  if (!prompted) throw BadLine{"prompt", "is missing"};
-  return r;
-}
-
 void append(std::string& out, const char* key, double value) {
   out += std::string(", \"") + key + "\": ";
   engine::append_json_number(out, value);
@@ -195,6 +105,35 @@ std::string answer_line(std::size_t index, const engine::RequestOutput& o, const
   return out + "}\n";
 }
 
+// Where answers go. A file appears complete or not at all; a device or a pipe is written to as it is.
+class Output {
+ public:
+  explicit Output(const std::string& path) : path_(path == "-" ? "stdout" : path) {
+    namespace fs = std::filesystem;
+    if (path == "-") return;
+    if (fs::exists(path) && !fs::is_regular_file(path)) {
+      stream_.reset(std::fopen(path.c_str(), "wb"));
+      if (!stream_) throw Error("--output: " + path + " cannot be written");
+    } else {
+      file_.emplace(fs::is_symlink(path) ? fs::canonical(path).string() : path);
+    }
+  }
+  void write(std::string_view text) {
+    if (file_) return file_->write(text.data(), text.size());
+    std::FILE* to = stream_ ? stream_.get() : stdout;
+    if (std::fwrite(text.data(), 1, text.size(), to) != text.size() || std::fflush(to) != 0)
+      throw Error("--output: " + path_ + " cannot be written: " + std::strerror(errno));
+  }
+  void commit() {
+    if (file_) file_->commit();
+  }
+
+ private:
+  std::string path_;
+  std::optional<engine::OutputFile> file_;
+  File stream_;  // neither: stdout
+};
+
 // One input line until its answers are written.
 struct Pending {
   std::size_t index = 0, end = 0;  // end: where the line ends in the input, in bytes
@@ -205,8 +144,8 @@ struct Pending {
 
 class BatchJob {
  public:
-  BatchJob(engine::LLMEngine& engine, std::FILE* in, std::FILE* out, engine::SamplingParams defaults)
-      : engine_(engine), reader_(in), out_(out), defaults_(std::move(defaults)) {}
+  BatchJob(engine::LLMEngine& engine, std::FILE* in, Output& out, LineContext context)
+      : engine_(engine), reader_(in), out_(out), context_(std::move(context)) {}
 
   /// total: bytes of the input, for the progress bar; 0: not known.
   void work(std::size_t total, engine::Progress& progress) {
@@ -232,7 +171,8 @@ class BatchJob {
     p.index = next_++;
     p.end = reader_.bytes();
     try {
-      engine::Request request = request_of(*line, defaults_);
+      if (line->too_long) throw BadLine{"line", "is longer than " + std::to_string(longest_line >> 20) + " MiB"};
+      engine::Request request = request_of(line->text, context_);
       p.params = request.params;
       p.params.logit_bias.clear();
       const auto answered = [this, &p](const engine::StreamOutput& o) {
@@ -257,35 +197,34 @@ class BatchJob {
     return true;
   }
   void flush() {
-    bool any = false;
-    for (; !pending_.empty() && pending_.front().missing == 0; pending_.pop_front(), any = true) {
-      for (const std::string& line : pending_.front().lines)
-        if (std::fwrite(line.data(), 1, line.size(), out_) != line.size()) throw Error("--output: cannot be written");
+    for (; !pending_.empty() && pending_.front().missing == 0; pending_.pop_front()) {
+      for (const std::string& line : pending_.front().lines) out_.write(line);
       done_ = pending_.front().end;
     }
-    if (any && std::fflush(out_) != 0) throw Error("--output: cannot be written");
   }
 
   engine::LLMEngine& engine_;
   LineReader reader_;
-  std::FILE* out_;
-  const engine::SamplingParams defaults_;
+  Output& out_;
+  const LineContext context_;
   std::deque<Pending> pending_;  // in input order; addresses stay
   std::size_t next_ = 0, waiting_ = 0, done_ = 0, refused_ = 0, tokens_ = 0;
 };
 
-engine::SamplingParams sampling(const GenerateOptions& o) {
-  const auto d = engine::read_generation_config(o.model.model, engine::read_config(o.model.model));
-  engine::SamplingParams p;
-  p.temperature = static_cast<double>(o.temperature.value_or(d.temperature));
-  p.top_k = o.top_k.value_or(d.top_k);
-  p.top_p = static_cast<double>(o.top_p.value_or(d.top_p));
-  p.min_p = static_cast<double>(o.min_p.value_or(d.min_p));
-  p.max_tokens = o.max_tokens;
-  p.seed = o.seed;
-  p.stop_strings = o.stop;
-  p.ignore_eos = o.ignore_eos;
-  return p;
+LineContext context_of(const GenerateOptions& o) {
+  const auto defaults = engine::read_generation_config(o.model.model, engine::read_config(o.model.model));
+  LineContext c{.defaults = sampling_params(o.sampling, defaults),
+                .chat_template = {},
+                .no_template = {},
+                .template_kwargs = template_kwargs(o.chat_flags),
+                .bos_token = defaults.bos_token_id};
+  try {
+    c.chat_template = load_template(o.chat_flags, o.model.model);
+  } catch (const Error& e) {
+    if (!o.chat_flags.chat_template.empty()) throw;
+    c.no_template = e.what();  // which matters to lines with messages alone
+  }
+  return c;
 }
 
 }  // namespace
@@ -296,19 +235,17 @@ int generate(const GenerateOptions& o) {
   if (o.input != "-" && o.output != "-" && fs::equivalent(o.input, o.output, ignored))
     throw Error("--output: " + o.output + " is the input too; name another file");
   TerminalProgress progress;
-  const auto options = executor_options(o.model, &progress);
-  const auto defaults = sampling(o);
-  if (const auto bad = engine::validate(defaults, std::numeric_limits<int>::max())) throw Error("--" + bad->message());
+  require_model(o.model);
+  LineContext context = context_of(o);
   const File in_file(o.input == "-" ? nullptr : std::fopen(o.input.c_str(), "rb"));
   if (o.input != "-" && (!in_file || fs::is_directory(o.input, ignored))) throw Error("--input: " + o.input + " cannot be read");
-  auto engine = load_engine(
-      options, {o.max_num_seqs, o.max_num_batched_tokens, o.model.max_model_len, static_cast<std::size_t>(o.kv_cache_tokens)},
-      *o.model.builds);
-  const File out_file(o.output == "-" ? nullptr : std::fopen(o.output.c_str(), "wb"));
-  if (o.output != "-" && !out_file) throw Error("--output: " + o.output + " cannot be written");
+  Output output(o.output);
+  auto engine = load_engine(o.model, &progress);
+  context.tokenizer = engine.tokenizer();
   const auto size = o.input == "-" ? 0 : fs::file_size(o.input, ignored);
-  BatchJob job(engine, in_file ? in_file.get() : stdin, out_file ? out_file.get() : stdout, defaults);
+  BatchJob job(engine, in_file ? in_file.get() : stdin, output, std::move(context));
   job.work(ignored ? 0 : static_cast<std::size_t>(size), progress);
+  output.commit();
   std::fprintf(stderr, "%zu prompts, %zu refused; %zu tokens generated\n", job.lines(), job.refused(), job.tokens());
   return 0;
 }

@@ -1,6 +1,7 @@
 // atom generate, bench, bench engine and doctor, and weights that are made up.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <sstream>
 #include <string>
@@ -79,7 +80,13 @@ TEST(Generate, ABadLineHarmsNoOther) {
       {"{\"prompt\": \"\xff\"}", "line"},
       {"{\"max_tokens\": 1}", "prompt"},
       {R"({"prompt": 5})", "prompt"},
-      {R"({"prompt": ""})", "prompt"},
+      {R"({"prompt": "a", "messages": []})", "messages"},
+      {R"({"prompt": "a", "tools": []})", "tools"},
+      {R"({"messages": []})", "messages"},
+      {R"({"messages": "hi"})", "messages"},
+      {R"({"messages": [{"content": "no role"}]})", "messages"},
+      {R"({"messages": [{"role": "user", "content": "a"}], "tools": 1})", "tools"},
+      {R"({"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": {"bos_token": "x"}})", "chat_template_kwargs"},
       {R"({"prompt": []})", "prompt"},
       {R"({"prompt": [1, 4096]})", "prompt"},
       {R"({"prompt": [-1]})", "prompt"},
@@ -111,7 +118,7 @@ TEST(Generate, ABadLineHarmsNoOther) {
       EXPECT_EQ(out[i].find("text"), nullptr);
     }
   }
-  EXPECT_TRUE(contains(r.err, "21 refused")) << r.err;
+  EXPECT_TRUE(contains(r.err, "27 refused")) << r.err;
 }
 
 TEST(Generate, ALineBeyondTheLimitIsRefusedAndSkipped) {
@@ -154,6 +161,61 @@ TEST(Generate, LinesOverrideFlags) {
   EXPECT_EQ(out[4].at("finish_reason").as_string("finish_reason"), "stop_sequence");
 }
 
+TEST(Generate, MessagesGoThroughTheChatTemplate) {
+  const std::string input = R"({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
+{"prompt": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", "max_tokens": 8}
+{"messages": [{"role": "user", "content": "Hi<|im_end|>"}], "max_tokens": 1}
+)";
+  const auto r = atom_program("generate --temperature 0" + exact, input);
+  ASSERT_EQ(r.status, 0) << r.err;
+  const auto out = lines_of(r.out);
+  ASSERT_EQ(out.size(), 3u);
+  EXPECT_EQ(ids_of(out[0]), ids_of(out[1]));
+  EXPECT_EQ(out[0].at("num_tokens_input").as_int("n"), out[1].at("num_tokens_input").as_int("n"));
+  EXPECT_GT(out[2].at("num_tokens_input").as_int("n"), out[0].at("num_tokens_input").as_int("n") + 1)
+      << "what a user types is text";
+
+  const std::string chat_template = " --chat-template '{{ messages[0].content }}{% if loud %}!!{% endif %}{{ tools|length }}'";
+  const auto given = atom_program("generate -n 1 --default-chat-template-kwargs '{\"loud\": true}'" + chat_template + exact,
+                                  R"({"messages": [{"role": "user", "content": "Hi"}], "tools": [1, 2]}
+{"prompt": "Hi!!2"}
+{"messages": [{"role": "user", "content": "Hi"}], "tools": [1], "chat_template_kwargs": {"loud": false}}
+{"prompt": "Hi1"}
+)");
+  ASSERT_EQ(given.status, 0) << given.err;
+  const auto each = lines_of(given.out);
+  ASSERT_EQ(each.size(), 4u);
+  for (const std::size_t i : {0u, 2u})
+    EXPECT_EQ(each[i].at("num_tokens_input").as_int("n"), each[i + 1].at("num_tokens_input").as_int("n")) << i;
+}
+
+TEST(Generate, AnEmptyPromptIsTheTokenThatBeginsATextWhereThereIsOne) {
+  const auto r = atom_program("generate -n 2 --temperature 0" + exact, "{\"prompt\": \"\"}\n{\"prompt\": [0]}\n");
+  ASSERT_EQ(r.status, 0) << r.err;
+  const auto out = lines_of(r.out);
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(out[0].at("num_tokens_input").as_int("n"), 1);
+  EXPECT_EQ(ids_of(out[0]), ids_of(out[1])) << "the demo's bos_token_id";
+}
+
+TEST(BAD44, AFileOfAnswersIsWholeOrNotThere) {
+  test::TempDir dir;
+  const std::string line = "{\"prompt\": \"The king\"}\n", out = dir.path() + "/out.jsonl";
+  dir.write("out.jsonl", "before");
+  const auto full = atom_program("generate --max-tokens 400 --ignore-eos -o " + out + exact, line, "trap '' XFSZ; ulimit -f 1;");
+  EXPECT_EQ(full.status, 1);
+  EXPECT_TRUE(contains(full.err, "out.jsonl") && contains(full.err, "cannot write")) << full.err;
+  EXPECT_EQ(test::read_file(out), "before");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1) << "nothing is left behind";
+  const auto device = atom_program("generate --max-tokens 2 -o /dev/full" + exact, line);
+  EXPECT_EQ(device.status, 1);
+  EXPECT_TRUE(contains(device.err, "/dev/full cannot be written")) << device.err;
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/full")) << "a device is not replaced";
+  const auto nowhere = atom_program("generate -o /nowhere/out.jsonl" + exact, line);
+  EXPECT_EQ(nowhere.status, 1);
+  EXPECT_TRUE(contains(nowhere.err, "/nowhere/out.jsonl")) << nowhere.err;
+}
+
 TEST(Generate, FilesInFilesOut) {
   test::TempDir dir;
   const std::string in = dir.write("in.jsonl", "{\"prompt\": \"The king\"}\n"), out = dir.path() + "/out.jsonl";
@@ -167,7 +229,7 @@ TEST(Generate, FilesInFilesOut) {
   EXPECT_TRUE(contains(same.err, "--output")) << same.err;
   EXPECT_EQ(test::read_file(in), "{\"prompt\": \"The king\"}\n");
   EXPECT_TRUE(contains(atom_program("generate -i /nowhere" + exact).err, "/nowhere"));
-  EXPECT_TRUE(contains(atom_program("generate --top-p 3" + exact).err, "top_p"));
+  EXPECT_TRUE(contains(atom_program("generate --top-p 3" + exact).err, "--top-p"));
   EXPECT_EQ(atom_program("generate" + exact).out, "") << "no prompts, no answers";
 }
 

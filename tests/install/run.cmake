@@ -22,6 +22,12 @@ step(${work}/build/headers)
 step(${work}/build/engine ${MODEL})
 
 if(TOOLS)
+  foreach(page man/man1/atom.1 bash-completion/completions/atom zsh/site-functions/_atom fish/vendor_completions.d/atom.fish)
+    file(READ ${work}/prefix/share/${page} content)
+    if(NOT content MATCHES "max.*tokens")
+      message(FATAL_ERROR "share/${page} says nothing of --max-tokens")
+    endif()
+  endforeach()
   set(atom ${work}/build/atom-tiny)  # the user's own, from atom_add_model
   step(${atom} inspect --model ${MODEL})
   step(${atom} logits --model ${MODEL} --input ${MODEL}/golden.safetensors --output ${work}/added.safetensors)
