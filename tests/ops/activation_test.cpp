@@ -1,11 +1,14 @@
-// silu_mul on Cpu against Ref, quantised against unquantised.
+// silu_mul on Cpu and Emu against Ref, quantised against unquantised.
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include "atom/ops/activation_cpu.hpp"
+#include "atom/ops/activation_gpu.hpp"
 #include "atom/ops/activation_ref.hpp"
 
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
+#include "emu_setting.hpp"
 
 namespace atom {
 namespace {
@@ -52,10 +55,8 @@ TYPED_TEST(SiluMul, EqualsReference) {
       const Case<T> c(rows, cols, spread);
       const auto want = c.template plain<Ref>({});
       const auto want_q = c.template quantized<Ref>({});
-      at_every_level([&] {
-        const auto got = c.template plain<Cpu>(pool(2));
+      const auto agree = [&](const std::vector<T>& got, const typename Case<T>::Codes& got_q) {
         EXPECT_TRUE(close(got, want, 1e-30f, std::same_as<T, float> ? 16 * ulp<T> : 2 * ulp<T>));
-        const auto got_q = c.template quantized<Cpu>(pool(2));
         EXPECT_TRUE(close(got_q.scale, want_q.scale, 0, 2 * ulp<bf16>));
         for (int r = 0; r < rows; ++r) {
           std::vector<float> y;
@@ -65,10 +66,20 @@ TYPED_TEST(SiluMul, EqualsReference) {
           for (std::size_t i = 0; i < y.size(); ++i)
             ASSERT_EQ(got_q.q[size(r, cols) + i], codec::encode(y[i], scale)) << r << " " << i;
         }
+      };
+      at_every_level([&] {
+        const auto got = c.template plain<Cpu>(pool(2));
+        const auto got_q = c.template quantized<Cpu>(pool(2));
+        agree(got, got_q);
         for (int threads : {1, 3}) {
           EXPECT_TRUE(identical(c.template plain<Cpu>(pool(threads)), got));
           EXPECT_EQ(c.template quantized<Cpu>(pool(threads)), got_q);
         }
+      });
+      on_every_wave([&]<class B>(B, typename B::stream machine) {
+        const auto got = c.template plain<B>(machine);
+        agree(got, c.template quantized<B>(machine));
+        return got;
       });
     }
 }
@@ -80,6 +91,11 @@ TYPED_TEST(SiluMul, ExtremeGates) {
   for (std::size_t i = 0; i < 8; ++i) c.x[i] = T(gates[i]), c.x[8 + i] = T(0.5f);
   const auto want = c.template plain<Ref>({});
   at_every_level([&] { EXPECT_TRUE(close(c.template plain<Cpu>(pool(1)), want, 1e-35f, 16 * 0x1p-24f)); });
+  on_every_wave([&]<class B>(B, typename B::stream machine) {
+    const auto got = c.template plain<B>(machine);
+    EXPECT_TRUE(close(got, want, 1e-35f, 16 * 0x1p-24f));
+    return got;
+  });
 }
 
 TYPED_TEST(SiluMul, NaNStaysWhereItIs) {
@@ -87,9 +103,14 @@ TYPED_TEST(SiluMul, NaNStaysWhereItIs) {
   Case<T> c(1, 20, 1);
   c.x[3] = T(NAN);   // a gate
   c.x[37] = T(NAN);  // the up of column 17
-  at_every_level([&] {
-    const auto got = c.template plain<Cpu>(pool(1));
+  const auto only_there = [](const std::vector<T>& got) {
     for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(std::isnan(static_cast<float>(got[i])), i == 3 || i == 17) << i;
+  };
+  at_every_level([&] { only_there(c.template plain<Cpu>(pool(1))); });
+  on_every_wave([&]<class B>(B, typename B::stream machine) {
+    const auto got = c.template plain<B>(machine);
+    only_there(got);
+    return got;
   });
 }
 

@@ -1,11 +1,14 @@
-// embed and gather_rows on Cpu against Ref: copies and conversions, so every bit counts.
+// embed and gather_rows on Cpu and Emu against Ref: copies and conversions, so every bit counts.
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include "atom/ops/embedding_cpu.hpp"
+#include "atom/ops/embedding_gpu.hpp"
 #include "atom/ops/embedding_ref.hpp"
 
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
+#include "emu_setting.hpp"
 
 namespace atom {
 namespace {
@@ -46,6 +49,11 @@ TYPED_TEST(Embed, EqualsReference) {
         for (int threads : {1, 2, 3})
           EXPECT_TRUE(identical(embed<W, T, Cpu>(pool(threads), table, tokens, cols, first, vocab), want)) << rows << " x " << cols;
       });
+      on_every_wave([&]<class B>(B, typename B::stream machine) {
+        const auto got = embed<W, T, B>(machine, table, tokens, cols, first, vocab);
+        EXPECT_TRUE(identical(got, want)) << rows << " x " << cols;
+        return got;
+      });
     }
 }
 
@@ -81,7 +89,13 @@ template <class T> void check_gather() {
       run_on<kernels::gather_rows<T>, decltype(backend)>(stream, {x.data(), index.data(), y.data(), rows, cols, ldx});
       return y;
     };
-    EXPECT_TRUE(identical(on(Cpu{}, pool(2)), on(Ref{}, Ref::stream{})));
+    const auto want = on(Ref{}, Ref::stream{});
+    EXPECT_TRUE(identical(on(Cpu{}, pool(2)), want));
+    on_every_wave([&](auto backend, auto machine) {
+      const auto got = on(backend, machine);
+      EXPECT_TRUE(identical(got, want));
+      return got;
+    });
   }
 }
 TEST(GatherRows, EqualsReference) {

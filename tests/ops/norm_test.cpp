@@ -1,11 +1,14 @@
-// rmsnorm (all flags) and layernorm on Cpu against Ref, and fused against composed.
+// rmsnorm (all flags) on Cpu and Emu, and layernorm on Cpu, against Ref, and fused against composed.
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include "atom/ops/norm_cpu.hpp"
+#include "atom/ops/norm_gpu.hpp"
 #include "atom/ops/norm_ref.hpp"
 
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
+#include "emu_setting.hpp"
 
 namespace atom {
 namespace {
@@ -85,11 +88,9 @@ template <class T, NormFlags F> void check_rms(bool with_x) {
       const Case<T> c(s, spread);
       const auto want = c.template rms<F, Keep, Ref>({}, with_x);
       const auto want_q = c.template rms<F, Int8, Ref>({}, with_x);
-      at_every_level([&] {
-        const auto got = c.template rms<F, Keep, Cpu>(pool(2), with_x);
+      const auto agree = [&](const Result<T>& got, const Result<T>& got_q) {
         EXPECT_TRUE(identical(got.residual, want.residual));
         EXPECT_TRUE(close(got.y, want.y, 0, relative<T>));
-        const auto got_q = c.template rms<F, Int8, Cpu>(pool(2), with_x);
         EXPECT_TRUE(close(got_q.scale, want_q.scale, 0, relative<T>));
         near_codes(got_q.q, want_q.q, steps<T>);
         for (int r = 0; r < s.rows; ++r) {  // the kernel's own output through the codec, bit by bit
@@ -100,10 +101,20 @@ template <class T, NormFlags F> void check_rms(bool with_x) {
           for (std::size_t i = 0; i < y.size(); ++i)
             ASSERT_EQ(got_q.q[size(r, s.cols) + i], codec::encode(y[i], scale)) << r << " " << i;
         }
+      };
+      at_every_level([&] {
+        const auto got = c.template rms<F, Keep, Cpu>(pool(2), with_x);
+        const auto got_q = c.template rms<F, Int8, Cpu>(pool(2), with_x);
+        agree(got, got_q);
         for (int threads : {1, 3}) {
           EXPECT_EQ((c.template rms<F, Keep, Cpu>(pool(threads), with_x)), got);
           EXPECT_EQ((c.template rms<F, Int8, Cpu>(pool(threads), with_x)), got_q);
         }
+      });
+      on_every_wave([&]<class B>(B, typename B::stream machine) {
+        const auto got = c.template rms<F, Keep, B>(machine, with_x);
+        agree(got, c.template rms<F, Int8, B>(machine, with_x));
+        return got;
       });
     }
 }
@@ -140,10 +151,15 @@ TYPED_TEST(Norm, FusedEqualsComposed) {
 TYPED_TEST(Norm, ARowOfZerosHasScaleZero) {
   Case<TypeParam> c({2, 40});
   std::fill(c.x.begin(), c.x.end(), TypeParam(0.0f));
-  at_every_level([&] {
-    const auto got = c.template rms<NormFlags{}, Int8, Cpu>(pool(1));
+  const auto zeros = [](const Result<TypeParam>& got) {
     EXPECT_EQ(got.scale, std::vector<float>(2, 0.0f));
     EXPECT_EQ(got.q, std::vector<int8>(80, 0));
+  };
+  at_every_level([&] { zeros(c.template rms<NormFlags{}, Int8, Cpu>(pool(1))); });
+  on_every_wave([&]<class B>(B, typename B::stream machine) {
+    const auto got = c.template rms<NormFlags{}, Int8, B>(machine);
+    zeros(got);
+    return got;
   });
 }
 
@@ -151,9 +167,14 @@ TYPED_TEST(Norm, NaNStaysInItsRow) {
   using T = TypeParam;
   Case<T> c({3, 50});
   c.x[size(1, c.ldx) + 49] = T(NAN);
-  at_every_level([&] {
-    const auto got = c.template rms<NormFlags{}, Keep, Cpu>(pool(1));
+  const auto only_there = [](const Result<T>& got) {
     for (std::size_t i = 0; i < 150; ++i) EXPECT_EQ(std::isnan(static_cast<float>(got.y[i])), i / 50 == 1) << i;
+  };
+  at_every_level([&] { only_there(c.template rms<NormFlags{}, Keep, Cpu>(pool(1))); });
+  on_every_wave([&]<class B>(B, typename B::stream machine) {
+    const auto got = c.template rms<NormFlags{}, Keep, B>(machine);
+    only_there(got);
+    return got;
   });
 }
 

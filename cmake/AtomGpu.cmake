@@ -1,0 +1,50 @@
+# GPU kernels are one set of sources (src/kernels/gpu/*.hip) for three compilers: nvcc, a clang that knows amdgcn, and, for the
+# emulator, the host's own. Nothing here needs CMake's CUDA or HIP languages.
+set(ATOM_GPU off CACHE STRING "Device kernels: off, hip (AMD) or cuda (NVIDIA)")
+set_property(CACHE ATOM_GPU PROPERTY STRINGS off hip cuda)
+if(NOT ATOM_GPU MATCHES "^(off|hip|cuda)$")
+  message(FATAL_ERROR "ATOM_GPU: '${ATOM_GPU}' is none of off, hip, cuda")
+endif()
+
+if(ATOM_GPU STREQUAL cuda)
+  set(ATOM_GPU_ARCH 90a CACHE STRING "Compute capabilities to compile for, e.g. 90a;100a")
+  find_program(ATOM_NVCC nvcc HINTS ENV CUDA_PATH ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
+  if(NOT ATOM_NVCC)
+    message(FATAL_ERROR "ATOM_GPU=cuda: nvcc is not on the PATH, nor in CUDA_PATH, nor in /usr/local/cuda; install CUDA 12.4 or "
+                        "newer, or pass -DATOM_NVCC=/path/to/nvcc, or leave ATOM_GPU off")
+  endif()
+  cmake_path(GET ATOM_NVCC PARENT_PATH cuda_bin)
+  cmake_path(GET cuda_bin PARENT_PATH cuda_root)
+  set(ATOM_GPU_COMPILE ${ATOM_NVCC} -x cu -ccbin ${CMAKE_CXX_COMPILER} --expt-relaxed-constexpr -Xcompiler -fPIC)
+  foreach(arch ${ATOM_GPU_ARCH})
+    list(APPEND ATOM_GPU_COMPILE -gencode=arch=compute_${arch},code=sm_${arch})
+  endforeach()
+  find_path(ATOM_GPU_INCLUDE cuda_runtime_api.h HINTS ${cuda_root}/include REQUIRED)
+  find_library(ATOM_GPU_RUNTIME cudart_static HINTS ${cuda_root}/lib64 ${cuda_root}/lib REQUIRED)
+elseif(ATOM_GPU STREQUAL hip)
+  set(ATOM_GPU_ARCH gfx90a CACHE STRING "Chips to compile for, e.g. gfx90a;gfx942")
+  find_program(ATOM_HIPCC NAMES hipcc amdclang++ clang++ clang++-22 clang++-19 clang++-15 HINTS ENV ROCM_PATH /opt/rocm PATH_SUFFIXES bin)
+  find_path(ATOM_GPU_INCLUDE hip/hip_runtime_api.h HINTS ENV ROCM_PATH /opt/rocm PATH_SUFFIXES include)
+  find_library(ATOM_GPU_RUNTIME amdhip64 HINTS ENV ROCM_PATH /opt/rocm PATH_SUFFIXES lib lib64)
+  if(NOT ATOM_HIPCC OR NOT ATOM_GPU_INCLUDE OR NOT ATOM_GPU_RUNTIME)
+    message(FATAL_ERROR "ATOM_GPU=hip: needs hipcc or clang (${ATOM_HIPCC}), hip/hip_runtime_api.h (${ATOM_GPU_INCLUDE}) and "
+                        "libamdhip64 (${ATOM_GPU_RUNTIME}); install hipcc and libamdhip64-dev, or set ROCM_PATH, or leave ATOM_GPU off")
+  endif()
+  set(ATOM_GPU_COMPILE ${ATOM_HIPCC} -x hip -nogpulib -fPIC -isystem ${ATOM_GPU_INCLUDE} -D__HIP_PLATFORM_AMD__)
+  foreach(arch ${ATOM_GPU_ARCH})
+    list(APPEND ATOM_GPU_COMPILE --offload-arch=${arch})
+  endforeach()
+endif()
+
+# atom_gpu_objects(out file...): compiles kernel sources for the device; `out` receives their objects.
+function(atom_gpu_objects out)
+  foreach(file ${ARGN})
+    get_filename_component(name ${file} NAME_WE)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.${ATOM_GPU}.o)
+    add_custom_command(OUTPUT ${object}
+      COMMAND ${ATOM_GPU_COMPILE} -std=c++20 -O3 -I${PROJECT_SOURCE_DIR}/include -MD -MF ${object}.d -c ${file} -o ${object}
+      DEPENDS ${file} DEPFILE ${object}.d VERBATIM COMMENT "Compiling ${name} for ${ATOM_GPU_ARCH}")
+    list(APPEND objects ${object})
+  endforeach()
+  set(${out} ${objects} PARENT_SCOPE)
+endfunction()

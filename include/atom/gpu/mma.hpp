@@ -1,0 +1,100 @@
+#pragma once
+// The matrix unit: D(16, 16) += A(16, 16) · B(16, 16)ᵀ by one wave, bf16 in, fp32 out.
+// One idea: where an element lies is a constexpr map from (lane, register) to its coordinates. The instruction, the emulator and
+// every loader and epilogue obey the same map, so a kernel that mixes up two coordinates fails on any machine.
+//   a(lane, i)   (row, k) of the i-th element of A that the lane holds
+//   b(lane, i)   (column, k) of B
+//   d(lane, i)   (row, column) of D
+// To extend: another shape or element type is another map with the same members, its instruction in mma(), and a line in
+// tests/gpu/machine_test.cpp, which proves a map complete and multiplies through it.
+#include "atom/gpu/shared.hpp"
+
+namespace atom::gpu {
+
+struct At {
+  int row, col;
+};
+
+template <int Wave> struct Tile;
+
+/// v_mfma_f32_16x16x16_bf16: four neighbours along k per lane.
+template <> struct Tile<64> {
+  static constexpr int n = 4, run = 4;
+  static constexpr At a(int lane, int i) { return {lane % 16, lane / 16 * 4 + i}; }
+  static constexpr At b(int lane, int i) { return a(lane, i); }
+  static constexpr At d(int lane, int i) { return {lane / 16 * 4 + i, lane % 16}; }
+  // A lane's k belong to one of four groups, each with four slots: what kernels that choose their own order of k go by.
+  static constexpr int group(int lane) { return lane / 16; }
+  static constexpr int a_slot(int i) { return i; }
+  static constexpr int b_slot(int i) { return i; }
+  static constexpr int rows = 1;  // rows of A, columns of B that a lane holds
+  static constexpr int row(int lane, int) { return lane % 16; }
+  static constexpr int a_row(int) { return 0; }  // which of them element i belongs to
+  static constexpr int b_row(int) { return 0; }
+};
+
+/// mma.sync.m16n8k16 twice, for columns 0 .. 7 and 8 .. 15: pairs along k.
+template <> struct Tile<32> {
+  static constexpr int n = 8, run = 2;
+  static constexpr At a(int lane, int i) { return {lane / 4 + i / 2 % 2 * 8, lane % 4 * 2 + i % 2 + i / 4 * 8}; }
+  static constexpr At b(int lane, int i) { return {lane / 4 + i / 4 * 8, lane % 4 * 2 + i % 2 + i / 2 % 2 * 8}; }
+  static constexpr At d(int lane, int i) { return {lane / 4 + i / 2 % 2 * 8, lane % 4 * 2 + i % 2 + i / 4 * 8}; }
+  static constexpr int group(int lane) { return lane % 4; }
+  static constexpr int a_slot(int i) { return i % 2 + i / 4 * 2; }
+  static constexpr int b_slot(int i) { return i % 2 + i / 2 % 2 * 2; }
+  static constexpr int rows = 2;
+  static constexpr int row(int lane, int r) { return lane / 4 + r * 8; }
+  static constexpr int a_row(int i) { return i / 2 % 2; }
+  static constexpr int b_row(int i) { return i / 4; }
+};
+
+template <int W> struct FragIn { bf16 v[Tile<W>::n]; };
+template <int W> struct FragOut {
+  float v[Tile<W>::n] = {};
+};
+
+/// d += a · bᵀ. All lanes of the wave must arrive.
+template <class Cta, int W> ATOM_DEVICE void mma([[maybe_unused]] Cta& cta, FragOut<W>& d, const FragIn<W>& a, const FragIn<W>& b) {
+  static_assert(W == Cta::wave);
+#if ATOM_GPU_EMULATED
+  cta.mma(d, a, b);
+#elif ATOM_GPU_AMD
+  using s4 = short __attribute__((ext_vector_type(4)));
+  using f4 = float __attribute__((ext_vector_type(4)));
+  d = std::bit_cast<FragOut<W>>(
+      __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(std::bit_cast<s4>(a), std::bit_cast<s4>(b), std::bit_cast<f4>(d), 0, 0, 0));
+#else
+  struct Words {
+    unsigned u[4];
+  };
+  const auto x = std::bit_cast<Words>(a), y = std::bit_cast<Words>(b);
+  ATOM_UNROLL for (int h = 0; h < 2; ++h) asm(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" :
+      "+f"(d.v[4 * h]), "+f"(d.v[4 * h + 1]), "+f"(d.v[4 * h + 2]), "+f"(d.v[4 * h + 3]) : "r"(x.u[0]), "r"(x.u[1]), "r"(x.u[2]),
+      "r"(x.u[3]), "r"(y.u[2 * h]), "r"(y.u[2 * h + 1]));
+#endif
+}
+
+/// Rows [row, row + 16), columns [k, k + 16) of s as an operand: A, or B with its columns as rows of s.
+template <class Cta, int R, int C> ATOM_DEVICE auto load_a(Cta& cta, const array<bf16, R, C>& s, int row, int k) {
+  using T = Tile<Cta::wave>;
+  FragIn<Cta::wave> f;
+  ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
+    const At at = T::a(cta.lane(), i);
+    const auto v = s.template load<T::run>(row + at.row, k + at.col);
+    for (int j = 0; j < T::run; ++j) f.v[i + j] = v.v[j];
+  }
+  return f;
+}
+template <class Cta, int R, int C> ATOM_DEVICE auto load_b(Cta& cta, const array<bf16, R, C>& s, int row, int k) {
+  using T = Tile<Cta::wave>;
+  FragIn<Cta::wave> f;
+  ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
+    const At at = T::b(cta.lane(), i);
+    const auto v = s.template load<T::run>(row + at.row, k + at.col);
+    for (int j = 0; j < T::run; ++j) f.v[i + j] = v.v[j];
+  }
+  return f;
+}
+
+}  // namespace atom::gpu

@@ -1,0 +1,97 @@
+#pragma once
+// The device: streams, memory, events, graphs. Host code; no vendor's header or type is seen from here.
+// One idea: everything is an owner that frees itself, over an opaque handle; launches never fail where they are called, and a step
+// asks once, check_launches().
+// To extend: a function here and in src/gpu/runtime.cpp, which is written once in HIP's names (src/gpu/vendor.hpp gives CUDA's).
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "atom/core/backend.hpp"
+
+namespace atom::gpu {
+
+/// Devices of this machine; 0 without a driver.
+int device_count() noexcept;
+
+struct Device {
+  std::string name;
+  std::string architecture;  ///< "sm_90", "gfx942"
+  int multiprocessors = 0, wave = 0;
+  std::size_t memory = 0, l2 = 0;  ///< bytes
+};
+/// Throws atom::Error where there is no such device.
+Device device(int index = 0);
+
+/// Throws atom::Error if a launch or anything before it on the device failed; `where` begins the message.
+void check_launches(const char* where);
+
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  operator Hip::stream() const noexcept { return handle_; }
+  /// Until all work so far is done; then as check_launches.
+  void wait() const;
+
+ private:
+  Hip::stream handle_ = nullptr;
+};
+
+/// `count` elements of the device's memory, uninitialised.
+void* allocate(std::size_t bytes);
+void release(void* p) noexcept;
+/// Between host and device, or within one of them; the host's memory must outlive the copy.
+void copy(void* to, const void* from, std::size_t bytes, Hip::stream stream);
+
+template <class T> class Buffer {
+ public:
+  explicit Buffer(std::size_t count) : data_(static_cast<T*>(allocate(count * sizeof(T)))), count_(count) {}
+  ~Buffer() { release(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  Buffer(Buffer&& o) noexcept : data_(std::exchange(o.data_, nullptr)), count_(std::exchange(o.count_, 0)) {}
+  [[nodiscard]] T* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+
+ private:
+  T* data_;
+  std::size_t count_;
+};
+
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void record(Hip::stream stream) const;
+  /// Time on the device; waits for this event.
+  [[nodiscard]] float milliseconds_since(const Event& earlier) const;
+
+ private:
+  void* handle_ = nullptr;
+};
+
+/// What a function launched on a stream, to be launched again as one.
+class Graph {
+ public:
+  template <class Step> Graph(Hip::stream stream, Step step) {
+    begin(stream);
+    step();
+    end(stream);
+  }
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  void launch(Hip::stream stream) const;
+
+ private:
+  static void begin(Hip::stream stream);
+  void end(Hip::stream stream);
+  void* handle_ = nullptr;
+};
+
+}  // namespace atom::gpu

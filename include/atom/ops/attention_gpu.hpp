@@ -1,0 +1,28 @@
+#pragma once
+// rope, kv_write and paged_attention on GPU backends: declarations; defined and instantiated in src/kernels/gpu/rope.hip and
+// attention.hip. `context` and the other index arrays of a batch lie in the device's memory.
+#include "atom/ops/attention_op.hpp"
+#include "atom/ops/gpu_types.hpp"
+
+namespace atom {
+
+template <gpu::Activation T, int D, kernels::RopeFlags F, gpu::Target B>
+requires gpu::is_head_width<D>
+struct impl<kernels::rope<T, D, F>, B> {
+  static void run(typename B::stream stream, const typename kernels::rope<T, D, F>::args& a) noexcept;
+};
+
+template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
+requires gpu::is_head_width<D>
+struct impl<kernels::kv_write<T, Kv, D>, B> {
+  static void run(typename B::stream stream, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
+};
+
+/// One query row and KV head per block: right for every batch, fast for decode.
+template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
+requires gpu::is_head_width<D>
+struct impl<kernels::paged_attention<T, Kv, D>, B> {
+  static void run(typename B::stream stream, const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept;
+};
+
+}  // namespace atom

@@ -1,0 +1,47 @@
+#pragma once
+// The runtime API in HIP's names. On AMD it is HIP's own header; on NVIDIA, CUDA's functions under the same names.
+#if defined(ATOM_GPU_CUDA)
+#include <cuda_runtime_api.h>
+
+using hipError_t = cudaError_t;
+using hipStream_t = cudaStream_t;
+using hipEvent_t = cudaEvent_t;
+using hipGraph_t = cudaGraph_t;
+using hipGraphExec_t = cudaGraphExec_t;
+using hipDeviceProp_t = cudaDeviceProp;
+constexpr auto hipSuccess = cudaSuccess;
+constexpr auto hipMemcpyDefault = cudaMemcpyDefault;
+constexpr auto hipStreamNonBlocking = cudaStreamNonBlocking;
+constexpr auto hipStreamCaptureModeThreadLocal = cudaStreamCaptureModeThreadLocal;
+constexpr auto hipEventCreate = static_cast<cudaError_t (*)(cudaEvent_t*)>(cudaEventCreate);
+constexpr auto hipEventDestroy = cudaEventDestroy;
+constexpr auto hipEventElapsedTime = cudaEventElapsedTime;
+constexpr auto hipEventRecord = cudaEventRecord;
+constexpr auto hipEventSynchronize = cudaEventSynchronize;
+constexpr auto hipFree = cudaFree;
+constexpr auto hipGetDeviceCount = cudaGetDeviceCount;
+constexpr auto hipGetDeviceProperties = cudaGetDeviceProperties;
+constexpr auto hipGetErrorString = cudaGetErrorString;
+constexpr auto hipGetLastError = cudaGetLastError;
+constexpr auto hipGraphDestroy = cudaGraphDestroy;
+constexpr auto hipGraphExecDestroy = cudaGraphExecDestroy;
+constexpr auto hipGraphLaunch = cudaGraphLaunch;
+constexpr auto hipLaunchKernel =
+    static_cast<cudaError_t (*)(const void*, dim3, dim3, void**, std::size_t, cudaStream_t)>(cudaLaunchKernel);
+constexpr auto hipMalloc = static_cast<cudaError_t (*)(void**, std::size_t)>(cudaMalloc);
+constexpr auto hipMemcpyAsync = cudaMemcpyAsync;
+constexpr auto hipStreamBeginCapture = cudaStreamBeginCapture;
+constexpr auto hipStreamCreateWithFlags = cudaStreamCreateWithFlags;
+constexpr auto hipStreamDestroy = cudaStreamDestroy;
+constexpr auto hipStreamEndCapture = cudaStreamEndCapture;
+constexpr auto hipStreamSynchronize = cudaStreamSynchronize;
+
+inline hipError_t hipGraphInstantiate(hipGraphExec_t* exec, hipGraph_t graph, void*, char*, std::size_t) {
+  return cudaGraphInstantiate(exec, graph, 0);
+}
+inline std::string architecture_of(const hipDeviceProp_t& p) { return "sm_" + std::to_string(p.major) + std::to_string(p.minor); }
+#else
+#include <hip/hip_runtime_api.h>
+
+inline std::string architecture_of(const hipDeviceProp_t& p) { return p.gcnArchName; }
+#endif

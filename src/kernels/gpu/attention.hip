@@ -1,0 +1,151 @@
+// paged_attention: one block per query row, KV head and up to G of its query heads; every wave takes its share of the pages and
+// keeps a softmax of its own, and the block merges them in the order of waves.
+#include "atom/ops/attention_gpu.hpp"
+
+#include "rows.hpp"
+
+namespace atom {
+namespace {
+
+template <class T, class Kv, int D, int G> struct RowAttention {
+  using Args = typename kernels::paged_attention<T, Kv, D>::args;
+  using layout = kernels::KvLayout<Kv, D>;
+  static constexpr int page = layout::page, max_waves = 8;
+  static constexpr int threads(int) { return 256; }
+  struct Shared {
+    gpu::array<float, G, D> q;                 // scaled, so that scores are powers of two
+    gpu::array<float, max_waves * G, page> p;  // a wave's probabilities of one page
+    gpu::array<float, max_waves, G> top, sum;  // a wave's softmax
+    gpu::array<float, max_waves * G, D> o;
+  };
+
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
+    constexpr int W = Cta::wave, parts = W / page, part_width = D / parts, N = gpu::vector_of<Kv>;
+    constexpr int own = D / W;  // channels of V that a lane sums up
+    static_assert(part_width % N == 0 && D % W == 0);
+    auto& s = cta.template shared<Shared>();
+    const int group = a.heads / a.kv_heads, chunks = gpu::ceil_div(group, G);
+    const int row = cta.block_x(), kv_head = cta.block_y() / chunks, first_head = cta.block_y() % chunks * G;
+    const int heads = gpu::min(G, group - first_head), head0 = kv_head * group + first_head;
+    const int seq = sequence_of(row, a), visible = a.context[seq] - a.first_row[seq + 1] + row + 1;
+
+    for (int i = cta.thread(); i < G * D; i += cta.threads()) {
+      const int g = i / D;
+      const float q = g < heads ? static_cast<float>(gpu::row_of(a.q, row, a.ldq)[head0 * D + i]) : 0.0f;
+      s.q.set(g, i % D, q * a.scale * 1.44269504f);  // log2(e)
+    }
+    cta.sync();
+
+    const int lane = cta.lane(), wave = cta.wave_id(), token = lane % page, part = lane / page * part_width;
+    float top[G], sum[G], o[G][own];
+    ATOM_UNROLL for (int g = 0; g < G; ++g) {
+      top[g] = -INFINITY;
+      sum[g] = 0;
+      ATOM_UNROLL for (int i = 0; i < own; ++i) o[g][i] = 0;
+    }
+    for (int first = wave * page; first < visible; first += Cta::waves() * page) {
+      const int index = gpu::row_of(a.block_table, seq, a.table_stride)[first / page];
+      const std::size_t at = layout::at(index, kv_head, 0, a.kv_heads);
+      const int tokens = gpu::min(page, visible - first);
+      // Scores: a lane has one token, and its part of the channels.
+      float score[G] = {};
+      if (token < tokens) {
+        const Kv* k = a.k_pages + at + static_cast<std::size_t>(token * D + part);
+        ATOM_UNROLL for (int c = 0; c < part_width; c += N) {
+          const auto key = gpu::load<N>(k + c);
+          ATOM_UNROLL for (int i = 0; i < N; i += 4) ATOM_UNROLL for (int g = 0; g < G; ++g) {
+            const auto q = s.q.template load<4>(g, part + c + i);
+            ATOM_UNROLL for (int j = 0; j < 4; ++j) score[g] += q.v[j] * static_cast<float>(key.v[i + j]);
+          }
+        }
+      }
+      float keep[G];
+      ATOM_UNROLL for (int g = 0; g < G; ++g) {
+        ATOM_UNROLL for (int m = page; m < W; m *= 2) score[g] += cta.shfl_xor(score[g], m);
+        if (token >= tokens) score[g] = -INFINITY;
+        float higher = score[g];
+        ATOM_UNROLL for (int m = page / 2; m > 0; m /= 2) higher = gpu::max(higher, cta.shfl_xor(higher, m));
+        higher = gpu::max(higher, top[g]);
+        keep[g] = gpu::exp2(top[g] - higher);
+        top[g] = higher;
+        const float p = gpu::exp2(score[g] - higher);
+        sum[g] = sum[g] * keep[g] + p;
+        if (lane < page) s.p.set(wave * G + g, token, p);
+      }
+      cta.wave_sync();
+      // Values: a lane has its channels, of every token.
+      ATOM_UNROLL for (int g = 0; g < G; ++g) ATOM_UNROLL for (int i = 0; i < own; ++i) o[g][i] *= keep[g];
+      const Kv* v = a.v_pages + at + static_cast<std::size_t>(lane * own);
+      for (int t = 0; t < tokens; ++t) {  // what lies behind the last token may be anything
+        const auto value = gpu::load<own>(v + t * D);
+        ATOM_UNROLL for (int g = 0; g < G; ++g) {
+          const float p = s.p.get(wave * G + g, t);
+          ATOM_UNROLL for (int i = 0; i < own; ++i) o[g][i] += p * static_cast<float>(value.v[i]);
+        }
+      }
+      cta.wave_sync();
+    }
+
+    ATOM_UNROLL for (int g = 0; g < G; ++g) {
+      ATOM_UNROLL for (int m = page / 2; m > 0; m /= 2) sum[g] += cta.shfl_xor(sum[g], m);
+      if (lane == 0) {
+        s.top.set(wave, g, top[g]);
+        s.sum.set(wave, g, sum[g]);
+      }
+      ATOM_UNROLL for (int i = 0; i < own; ++i) s.o.set(wave * G + g, lane * own + i, o[g][i]);
+    }
+    cta.sync();
+    for (int i = cta.thread(); i < heads * D; i += cta.threads()) {
+      const int g = i / D;
+      float best = s.top.get(0, g), total = 0, value = 0;
+      for (int w = 1; w < Cta::waves(); ++w) best = gpu::max(best, s.top.get(w, g));
+      for (int w = 0; w < Cta::waves(); ++w) {
+        const float keep = gpu::exp2(s.top.get(w, g) - best);
+        total += keep * s.sum.get(w, g);
+        value += keep * s.o.get(w * G + g, i % D);
+      }
+      gpu::row_of(a.o, row, a.heads * D)[head0 * D + i] = T(value / total);
+    }
+  }
+
+ private:
+  /// The last sequence that begins at or before the row; those without rows begin where the next one does.
+  ATOM_DEVICE static int sequence_of(int row, const Args& a) {
+    int low = 0, high = a.seqs - 1;
+    while (low < high) {
+      const int middle = (low + high + 1) / 2;
+      if (a.first_row[middle] <= row)
+        low = middle;
+      else
+        high = middle - 1;
+    }
+    return low;
+  }
+};
+
+template <class T, class Kv, int D, int G, class B>
+void launch(typename B::stream stream, const typename kernels::paged_attention<T, Kv, D>::args& a) {
+  const int chunks = gpu::ceil_div(a.heads / a.kv_heads, G);
+  gpu::launch<RowAttention<T, Kv, D, G>, B>(stream, {a.rows, a.kv_heads * chunks}, a);
+}
+
+}  // namespace
+
+template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
+requires gpu::is_head_width<D>
+void impl<kernels::paged_attention<T, Kv, D>, B>::run(typename B::stream stream,
+                                                      const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept {
+  if (a.heads / a.kv_heads <= 2)
+    launch<T, Kv, D, 2, B>(stream, a);
+  else
+    launch<T, Kv, D, 8, B>(stream, a);
+}
+
+}  // namespace atom
+
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<float, float, 64>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<float, float, 128>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<float, atom::bf16, 64>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<float, atom::bf16, 128>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::bf16, 64>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::bf16, 128>);

@@ -1,0 +1,62 @@
+// embed and gather_rows: rows copied, and converted on the way.
+#include "atom/ops/embedding_gpu.hpp"
+
+#include "rows.hpp"
+
+namespace atom {
+namespace {
+
+template <class W, class T> struct CopyRows {
+  const W* from;     // (vocab, cols), row stride ld
+  const int* index;  // (rows)
+  T* to;             // (rows, cols)
+  int rows, cols, ld, first, vocab;
+};
+
+template <class W, class T, int N> struct Copy {
+  static constexpr int threads(int) { return gpu::row_threads; }
+  struct Shared {};
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const CopyRows<W, T>& a) const {
+    const int row = a.index[cta.block_x()] - a.first;
+    const bool here = row >= 0 && row < a.vocab;
+    const W* from = gpu::row_of(a.from, here ? row : 0, a.ld);
+    T* to = gpu::row_of(a.to, cta.block_x(), a.cols);
+    for (int c = cta.thread() * N; c < a.cols; c += cta.threads() * N) {
+      if (here)
+        gpu::store<N>(to + c, gpu::converted<T>(gpu::load<N>(from + c)));
+      else
+        gpu::store<N>(to + c, gpu::vec<T, N>{});
+    }
+  }
+};
+
+template <class B, class W, class T> void copy_rows(typename B::stream stream, const CopyRows<W, T>& a) {
+  constexpr int N = sizeof(W) > sizeof(T) ? gpu::vector_of<W> : gpu::vector_of<T>;
+  if (gpu::vectors<N>(a.from, a.ld) && gpu::vectors<N>(a.to, a.cols))
+    gpu::launch<Copy<W, T, N>, B>(stream, {a.rows, 1}, a);
+  else
+    gpu::launch<Copy<W, T, 1>, B>(stream, {a.rows, 1}, a);
+}
+
+}  // namespace
+
+template <gpu::Table W, gpu::Activation T, gpu::Target B>
+void impl<kernels::embed<W, T>, B>::run(typename B::stream stream, const typename kernels::embed<W, T>::args& a) noexcept {
+  copy_rows<B>(stream, CopyRows<W, T>{a.table, a.tokens, a.y, a.rows, a.cols, a.cols, a.first, a.vocab});
+}
+
+template <gpu::Activation T, gpu::Target B>
+void impl<kernels::gather_rows<T>, B>::run(typename B::stream stream, const typename kernels::gather_rows<T>::args& a) noexcept {
+  copy_rows<B>(stream, CopyRows<T, T>{a.x, a.index, a.y, a.rows, a.cols, a.ldx, 0, 0x7fffffff});
+}
+
+}  // namespace atom
+
+ATOM_GPU_KERNEL(atom::kernels::embed<float, float>);
+ATOM_GPU_KERNEL(atom::kernels::embed<atom::bf16, float>);
+ATOM_GPU_KERNEL(atom::kernels::embed<atom::fp16, float>);
+ATOM_GPU_KERNEL(atom::kernels::embed<float, atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::embed<atom::bf16, atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::embed<atom::fp16, atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::gather_rows<float>);
+ATOM_GPU_KERNEL(atom::kernels::gather_rows<atom::bf16>);

@@ -1,0 +1,64 @@
+#pragma once
+// What kernels over rows share: one block per row, vectors of 16 bytes where everything is aligned, and int8 codes.
+#include "atom/gpu/shared.hpp"
+
+namespace atom::gpu {
+
+inline constexpr int row_threads = 256;
+
+/// How many T make a vector.
+template <class T> inline constexpr int vector_of = 16 / static_cast<int>(sizeof(T));
+
+template <class T> ATOM_DEVICE T* row_of(T* p, int row, int stride) { return p + static_cast<std::ptrdiff_t>(row) * stride; }
+
+/// The same numbers in another type.
+template <class To, class T, int N> ATOM_DEVICE vec<To, N> converted(const vec<T, N>& x) {
+  if constexpr (std::is_same_v<To, T>) {
+    return x;
+  } else {
+    vec<To, N> r;
+    ATOM_UNROLL for (int i = 0; i < N; ++i) r.v[i] = To(static_cast<float>(x.v[i]));
+    return r;
+  }
+}
+
+/// fp32 beside a vector of N activations, which may be more than 16 bytes.
+template <int N> ATOM_DEVICE vec<float, N> load_floats(const float* p) {
+  if constexpr (N <= 4) {
+    return load<N>(p);
+  } else {
+    vec<float, N> r;
+    ATOM_UNROLL for (int i = 0; i < N; i += 4) {
+      const auto part = load<4>(p + i);
+      ATOM_UNROLL for (int j = 0; j < 4; ++j) r.v[i + j] = part.v[j];
+    }
+    return r;
+  }
+}
+
+/// quant::codec<PerToken<int8>>, on a device.
+ATOM_DEVICE float int8_scale(float top) { return top / 127.0f; }
+ATOM_DEVICE int8 int8_code(float x, float scale) {
+  const float q = scale > 0 ? rint(x / scale) : 0.0f;
+  return static_cast<int8>(min(max(q, -127.0f), 127.0f));
+}
+
+/// What is left of a row that a fused kernel quantises: value(c) gives N of its numbers, twice.
+template <int N, class Cta, class Tops, class Value>
+ATOM_DEVICE void quantize_row(Cta& cta, int8* q, float* scale, int cols, Tops& tops, Value value) {
+  float top = 0;
+  for (int c = cta.thread() * N; c < cols; c += cta.threads() * N) {
+    const auto v = value(c);
+    ATOM_UNROLL for (int i = 0; i < N; ++i) top = max(top, abs(static_cast<float>(v.v[i])));
+  }
+  const float s = int8_scale(block_max(cta, top, tops));
+  for (int c = cta.thread() * N; c < cols; c += cta.threads() * N) {
+    const auto v = value(c);
+    vec<int8, N> codes;
+    ATOM_UNROLL for (int i = 0; i < N; ++i) codes.v[i] = int8_code(static_cast<float>(v.v[i]), s);
+    store<N>(q + c, codes);
+  }
+  if (cta.thread() == 0) *scale = s;
+}
+
+}  // namespace atom::gpu

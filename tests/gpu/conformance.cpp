@@ -1,0 +1,345 @@
+// gpu_conformance: every GPU kernel against Ref, through the door, on the machine it was built for: one line per case, and status 1
+// if any failed. Without a GPU it is built for the emulator.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "atom/core/error.hpp"
+#include "atom/ops/gpu.hpp"
+#include "atom/ops/ref.hpp"
+
+#include "noise.hpp"
+#include "side.hpp"
+
+namespace atom::test {
+namespace {
+
+constexpr bool on_device = std::tuple_size_v<Backends> == 1;  // sizes as in models; the emulator takes small ones
+int failures = 0;
+
+std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+template <class B> std::string_view name_of_backend() {
+  if constexpr (std::is_same_v<B, Hip>)
+    return "Hip";
+  else
+    return B::wave == 32 ? "Emu<32>" : "Emu<64>";
+}
+
+/// One comparison of a case: how far off, in the largest units of the tolerance.
+class Verdict {
+ public:
+  explicit Verdict(std::string fault) : fault_(std::move(fault)) {}
+  template <class T> Verdict& close(const std::vector<T>& got, const std::vector<T>& want, float absolute, float relative) {
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      const auto g = static_cast<float>(got[i]), w = static_cast<float>(want[i]);
+      float off = std::fabs(g - w) / (absolute + relative * std::fabs(w) + 1e-30f);
+      if (!std::isfinite(g) || !std::isfinite(w)) off = (std::isnan(g) && std::isnan(w)) || g == w ? 0 : INFINITY;
+      if (off > worst_) worst_ = off, at_ = i, got_ = double{g}, want_ = double{w};
+    }
+    return *this;
+  }
+  template <class T> Verdict& same(const std::vector<T>& got, const std::vector<T>& want) {
+    if (!identical(got, want)) worst_ = INFINITY;
+    return *this;
+  }
+  template <class B> void say(std::string_view op, const std::string& shape) const {
+    const bool good = fault_.empty() && worst_ <= 1;
+    failures += !good;
+    std::printf("%s %-8s %-46s %-34s %5.2f of the tolerance\n", good ? "ok  " : "FAIL", name_of_backend<B>().data(),
+                std::string(op).c_str(), shape.c_str(), double{worst_});
+    if (!fault_.empty()) std::printf("     %s\n", fault_.c_str());
+    if (!good && fault_.empty()) std::printf("     element %zu: got %g, reference %g\n", at_, got_, want_);
+    std::fflush(stdout);
+  }
+
+ private:
+  std::string fault_;
+  float worst_ = 0;
+  std::size_t at_ = 0;
+  double got_ = 0, want_ = 0;
+};
+
+std::string shape(std::initializer_list<int> n) {
+  std::string s;
+  for (int x : n) s += (s.empty() ? "" : " x ") + std::to_string(x);
+  return s;
+}
+template <class T> constexpr float rounding = std::is_same_v<T, float> ? 1e-6f : 2 * ulp<T>;
+
+template <class B, kernels::NormFlags F, class Q, class T> void norm(int rows, int cols, int padding) {
+  using op = kernels::rmsnorm<F, Q, T>;
+  const int ld = cols + padding;
+  const auto x = noise<T>(size(rows, ld), 1), residual = noise<T>(size(rows, cols), 2);
+  const auto w = noise<float>(size(1, cols), 3);
+  auto h = residual, h_want = residual;
+  std::vector<T> y(op::quantizes ? 0 : size(rows, cols), T(NAN)), y_want = y;
+  std::vector<int8> q(op::quantizes ? size(rows, cols) : 0), q_want = q;
+  std::vector<float> scale(op::quantizes ? size(rows, 1) : 0, NAN), scale_want = scale;
+  run_on<op, Ref>({}, {x.data(), F.residual ? h_want.data() : nullptr, w.data(), y_want.data(), q_want.data(), scale_want.data(),
+                       rows, cols, ld, 1e-6f});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(x), F.residual ? side.out(h) : nullptr, side.in(w), side.out(y), side.out(q),
+                                side.out(scale), rows, cols, ld, 1e-6f});
+  Verdict v(side.finish());
+  std::vector<float> codes(q.begin(), q.end()), codes_want(q_want.begin(), q_want.end());
+  v.same(h, h_want)
+      .close(y, y_want, 0, 2 * rounding<T>)
+      .close(scale, scale_want, 0, 2 * rounding<T>)
+      .close(codes, codes_want, 2, 0);
+  v.template say<B>(std::string_view(op::name()), shape({rows, cols}) + (padding ? " strided" : ""));
+}
+
+template <class B, class Q, class T> void silu(int rows, int cols, int padding) {
+  using op = kernels::silu_mul<Q, T>;
+  const int ld = 2 * cols + padding;
+  const auto x = noise<T>(size(rows, ld), 4, 3);
+  std::vector<T> y(op::quantizes ? 0 : size(rows, cols), T(NAN)), y_want = y;
+  std::vector<int8> q(op::quantizes ? size(rows, cols) : 0), q_want = q;
+  std::vector<float> scale(op::quantizes ? size(rows, 1) : 0, NAN), scale_want = scale;
+  run_on<op, Ref>({}, {x.data(), y_want.data(), q_want.data(), scale_want.data(), rows, cols, ld});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(x), side.out(y), side.out(q), side.out(scale), rows, cols, ld});
+  Verdict v(side.finish());
+  std::vector<float> codes(q.begin(), q.end()), codes_want(q_want.begin(), q_want.end());
+  v.close(y, y_want, 1e-30f, 2 * rounding<T>).close(scale, scale_want, 0, 2 * rounding<T>).close(codes, codes_want, 2, 0);
+  v.template say<B>(std::string_view(op::name()), shape({rows, cols}) + (padding ? " strided" : ""));
+}
+
+template <class B, class W, class T> void embed(int rows, int cols) {
+  using op = kernels::embed<W, T>;
+  constexpr int vocab = 50, first = 20;
+  const auto table = noise<W>(size(vocab, cols), 5);
+  std::vector<int> tokens;
+  for (int r = 0; r < rows; ++r) tokens.push_back(r * 13 % 90);
+  std::vector<T> y(size(rows, cols), T(NAN)), want = y;
+  run_on<op, Ref>({}, {table.data(), tokens.data(), want.data(), rows, cols, first, vocab});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(table), side.in(tokens), side.out(y), rows, cols, first, vocab});
+  Verdict(side.finish()).same(y, want).template say<B>(std::string_view(op::name()), shape({rows, cols}));
+}
+
+template <class B, class T> void gather(int rows, int cols, int ld) {
+  using op = kernels::gather_rows<T>;
+  const auto x = noise<T>(size(60, ld), 6);
+  std::vector<int> index;
+  for (int r = 0; r < rows; ++r) index.push_back(r * 17 % 60);
+  std::vector<T> y(size(rows, cols), T(NAN)), want = y;
+  run_on<op, Ref>({}, {x.data(), index.data(), want.data(), rows, cols, ld});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(x), side.in(index), side.out(y), rows, cols, ld});
+  Verdict(side.finish()).same(y, want).template say<B>(std::string_view(op::name()), shape({rows, cols, ld}));
+}
+
+template <class B, class Y> void linear(int rows, int out, int in, int padding, bool with_bias) {
+  using op = kernels::linear<quant::NoAs<bf16>, bf16, Y>;
+  const int ldx = in + padding, ldy = out + padding;
+  const auto x = noise<bf16>(size(rows, ldx), 7);
+  const auto w = noise<bf16>(size(out, in), 8, 1 / std::sqrt(static_cast<float>(in)));
+  const auto bias = noise<float>(size(1, out), 9);
+  std::vector<Y> y(size(rows, ldy), Y(-5.0f)), want = y;
+  run_on<op, Ref>({},
+                  {x.data(), nullptr, w.data(), nullptr, with_bias ? bias.data() : nullptr, want.data(), rows, out, in, ldx, ldy});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(x), nullptr, side.in(w), nullptr, with_bias ? side.in(bias) : nullptr, side.out(y), rows,
+                                out, in, ldx, ldy});
+  Verdict(side.finish())
+      .close(y, want, 3e-5f, std::is_same_v<Y, float> ? 1e-5f : 2 * ulp<bf16>)
+      .template say<B>(std::string_view(op::name()),
+                       shape({rows, out, in}) + (padding ? " strided" : "") + (with_bias ? " + bias" : ""));
+}
+
+template <class B, class T, int D, bool Norm> void rope(int rows, int heads, int kv_heads, int rotary_dim) {
+  using op = kernels::rope<T, D, kernels::RopeFlags{.qk_norm = Norm}>;
+  constexpr int positions = 50;
+  const int ld = (heads + 2 * kv_heads) * D + 16;
+  auto x = noise<T>(size(rows, ld), 10, 3);
+  auto want = x;
+  const auto q_norm = noise<float>(D, 11), k_norm = noise<float>(D, 12);
+  auto table = noise<float>(size(positions, rotary_dim), 13, 10);
+  for (int p = 0; p < positions; ++p)
+    for (int i = 0; i < rotary_dim / 2; ++i) {
+      float* at = table.data() + p * rotary_dim + i;
+      const float angle = *at;
+      at[0] = std::cos(angle);
+      at[rotary_dim / 2] = std::sin(angle);
+    }
+  std::vector<int> at;
+  for (int r = 0; r < rows; ++r) at.push_back(r * 7 % positions);
+  run_on<op, Ref>(
+      {}, {want.data(), at.data(), table.data(), q_norm.data(), k_norm.data(), rows, heads, kv_heads, ld, rotary_dim, 1e-6f});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.out(x), side.in(at), side.in(table), side.in(q_norm), side.in(k_norm), rows, heads, kv_heads,
+                                ld, rotary_dim, 1e-6f});
+  Verdict(side.finish())
+      .close(x, want, Norm ? 16 * ulp<T> : 2e-6f, 2 * ulp<T>)
+      .template say<B>(std::string_view(op::name()), shape({rows, heads, kv_heads, rotary_dim}));
+}
+
+template <class B, class T, class Kv, int D> void kv_write(int rows, int kv_heads) {
+  using op = kernels::kv_write<T, Kv, D>;
+  using layout = kernels::KvLayout<Kv, D>;
+  const int ld = 2 * kv_heads * D, pages = rows / layout::page + 2;
+  const auto kv = noise<T>(size(rows, ld), 14);
+  std::vector<int> slots(size(pages, layout::page));
+  std::iota(slots.begin(), slots.end(), 0);
+  std::shuffle(slots.begin(), slots.end(), std::mt19937(15));
+  std::vector<Kv> k(layout::elements(static_cast<std::size_t>(pages), kv_heads), Kv(0.5f)), v = k, k_want = k, v_want = k;
+  run_on<op, Ref>({}, {kv.data(), kv.data() + kv_heads * D, k_want.data(), v_want.data(), slots.data(), rows, kv_heads, ld});
+  Side<B> side;
+  const T* from = side.in(kv);
+  run_on<op, B>(side.stream(), {from, from + kv_heads * D, side.out(k), side.out(v), side.in(slots), rows, kv_heads, ld});
+  Verdict(side.finish()).same(k, k_want).same(v, v_want).template say<B>(std::string_view(op::name()), shape({rows, kv_heads}));
+}
+
+struct Sequence {
+  int rows, context;
+};
+template <class B, class T, class Kv, int D> void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs) {
+  using op = kernels::paged_attention<T, Kv, D>;
+  using layout = kernels::KvLayout<Kv, D>;
+  std::vector<int> first_row{0}, context;
+  int pages = 3, longest = 1;
+  for (const auto& s : seqs) {
+    first_row.push_back(first_row.back() + s.rows);
+    context.push_back(s.context);
+    const int n = (s.context + layout::page - 1) / layout::page;
+    pages += n;
+    longest = std::max(longest, n);
+  }
+  const int rows = first_row.back(), ldq = (heads + 2 * kv_heads) * D;
+  const auto q = noise<T>(size(rows, ldq), 16);
+  std::vector<Kv> k(layout::elements(static_cast<std::size_t>(pages), kv_heads), Kv(NAN)), v = k;  // what nobody owns is NaN
+  std::vector<int> free(size(pages, 1)), table(seqs.size() * size(longest, 1), 0);
+  std::iota(free.begin(), free.end(), 0);
+  std::mt19937 generator(17);
+  std::shuffle(free.begin(), free.end(), generator);
+  std::normal_distribution<float> normal;
+  for (std::size_t s = 0; s < seqs.size(); ++s)
+    for (int t = 0; t < seqs[s].context; ++t) {
+      int& page = table[s * size(longest, 1) + size(t / layout::page, 1)];
+      if (t % layout::page == 0) page = free.back(), free.pop_back();
+      for (int h = 0; h < kv_heads; ++h)
+        for (std::size_t i = 0; i < D; ++i) {
+          const std::size_t at = layout::at(page, h, t % layout::page, kv_heads) + i;
+          k[at] = Kv(normal(generator));
+          v[at] = Kv(normal(generator));
+        }
+    }
+  std::vector<T> o(size(rows, heads * D), T(NAN)), want = o;
+  typename op::args a{q.data(),
+                      want.data(),
+                      k.data(),
+                      v.data(),
+                      table.data(),
+                      first_row.data(),
+                      context.data(),
+                      rows,
+                      static_cast<int>(seqs.size()),
+                      heads,
+                      kv_heads,
+                      ldq,
+                      longest,
+                      1 / std::sqrt(static_cast<float>(D))};
+  run_on<op, Ref>({}, a);
+  Side<B> side;
+  a.q = side.in(q), a.o = side.out(o), a.k_pages = side.in(k), a.v_pages = side.in(v), a.block_table = side.in(table);
+  a.first_row = side.in(first_row), a.context = side.in(context);
+  run_on<op, B>(side.stream(), a);
+  Verdict(side.finish())
+      .close(o, want, 2e-5f, 2 * ulp<T>)
+      .template say<B>(std::string_view(op::name()),
+                       shape({heads, kv_heads}) + " heads, " + shape({static_cast<int>(seqs.size()), rows, context[0]}));
+}
+
+template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
+  using op = kernels::sample;
+  const auto logits = noise<float>(size(rows, vocab + 3), 18, 2);
+  std::vector<kernels::SampleParams> params(size(rows, 1), p);
+  for (std::size_t r = 0; r < params.size(); ++r) params[r].counter = r;
+  std::vector<float> sorted(size(rows, vocab));
+  std::vector<int> order(sorted.size()), tokens(params.size(), -1), want = tokens;
+  run_on<op, Ref>({}, {logits.data(), params.data(), sorted.data(), order.data(), want.data(), rows, vocab, vocab + 3});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(logits), side.in(params), nullptr, nullptr, side.out(tokens), rows, vocab, vocab + 3});
+  Verdict(side.finish()).same(tokens, want).template say<B>(std::string_view(op::name()), shape({rows, vocab}));
+}
+
+template <class B> void everything() {
+  using quant::Keep;
+  using Int8 = quant::PerToken<int8>;
+  constexpr kernels::NormFlags plain{}, fused{.residual = true};
+  const int many = on_device ? 300 : 5;
+  for (int cols : {1, 100, 1024, on_device ? 8192 : 2048}) {
+    norm<B, plain, Keep, bf16>(many, cols, 0);
+    norm<B, plain, Keep, float>(3, cols, 5);
+    norm<B, fused, Keep, bf16>(many, cols, 8);
+    norm<B, fused, Keep, float>(3, cols, 0);
+    norm<B, plain, Int8, bf16>(3, cols, 8);
+    norm<B, plain, Int8, float>(3, cols, 8);
+    norm<B, fused, Int8, bf16>(many, cols, 0);
+    norm<B, fused, Int8, float>(3, cols, 3);
+    silu<B, Keep, bf16>(many, cols, 0);
+    silu<B, Keep, float>(3, cols, 5);
+    silu<B, Int8, bf16>(many, cols, 8);
+    silu<B, Int8, float>(3, cols, 0);
+    embed<B, float, float>(7, cols);
+    embed<B, bf16, float>(7, cols);
+    embed<B, fp16, float>(7, cols);
+    embed<B, float, bf16>(7, cols);
+    embed<B, bf16, bf16>(many, cols);
+    embed<B, fp16, bf16>(7, cols);
+    gather<B, float>(9, cols, cols + 3);
+    gather<B, bf16>(9, cols, cols + 8);
+  }
+  for (int rows : {1, 3, 16, 17, on_device ? 200 : 65})
+    for (bool bias : {false, true}) {
+      linear<B, bf16>(rows, on_device ? 1024 : 48, on_device ? 3072 : 1088, 0, bias);
+      linear<B, float>(rows, on_device ? 1000 : 50, 544, 8, bias);
+      linear<B, bf16>(rows, 33, 77, 3, bias);
+      linear<B, float>(rows, 70, 136, 0, bias);
+      linear<B, bf16>(rows, 1, 1, 0, bias);
+    }
+  rope<B, bf16, 128, false>(on_device ? 100 : 5, 14, 2, 128);
+  rope<B, bf16, 128, true>(on_device ? 100 : 5, 16, 8, 128);
+  rope<B, bf16, 64, false>(9, 4, 2, 24);
+  rope<B, bf16, 64, true>(9, 4, 2, 64);
+  rope<B, float, 64, false>(9, 4, 2, 50);
+  rope<B, float, 128, true>(9, 3, 1, 32);
+  kv_write<B, bf16, bf16, 128>(37, 8);
+  kv_write<B, bf16, bf16, 64>(37, 2);
+  kv_write<B, float, bf16, 64>(37, 3);
+  kv_write<B, float, float, 64>(1, 2);
+  for (int vocab : {1, 17, on_device ? 151936 : 400}) {
+    const int rows = on_device ? 16 : 3;
+    sample<B>(rows, vocab, {.temperature = 0});
+    sample<B>(rows, vocab, {.temperature = 1});
+    sample<B>(rows, vocab, {.temperature = 0.7f, .top_k = 20, .top_p = 0.9f});
+    sample<B>(rows, vocab, {.temperature = 1, .top_p = 0.5f, .min_p = 0.01f, .seed = 3});
+  }
+  const std::vector<Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, on_device ? 1200 : 150}, {0, 3}, {1, 33}};
+  const std::vector<Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}};
+  for (int group : {1, 2, 4, 5, 16}) {
+    attention<B, bf16, bf16, 128>(2 * group, 2, decode);
+    attention<B, bf16, bf16, 64>(2 * group, 2, decode);
+    attention<B, float, float, 64>(2 * group, 2, mixed);
+    attention<B, float, bf16, 128>(group, 1, mixed);
+  }
+}
+
+}  // namespace
+}  // namespace atom::test
+
+int main() try {
+  []<class... B>(std::tuple<B...>*) { (atom::test::everything<B>(), ...); }(static_cast<atom::test::Backends*>(nullptr));
+  std::printf("%d failed\n", atom::test::failures);
+  return atom::test::failures != 0;
+} catch (const atom::Error& e) {
+  std::fprintf(stderr, "%s\n", e.what());
+  return 1;
+}

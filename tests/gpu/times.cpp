@@ -1,0 +1,165 @@
+// gpu_times: how long kernels take on this device, beside what their bytes cost. Shapes of decoding with 0.6 B and 8 B models;
+// every figure is the median of 20 replays of a graph that walks through data larger than the last-level cache.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "atom/core/error.hpp"
+#include "atom/gpu/runtime.hpp"
+#include "atom/ops/gpu.hpp"
+
+#include "noise.hpp"
+
+namespace atom::test {
+namespace {
+
+constexpr std::size_t rotation_bytes = 200u << 20;  // several times the cache of an H100
+
+std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+/// Device memory that repeats a short random pattern: fresh numbers everywhere, cheap to make.
+template <class T> gpu::Buffer<T> random_buffer(std::size_t n, Hip::stream stream, float scale = 1) {
+  static const auto pattern = noise<T>(1 << 20, 1, 1);
+  auto scaled = pattern;
+  for (auto& x : scaled) x = T(static_cast<float>(x) * scale);
+  gpu::Buffer<T> b(n);
+  for (std::size_t i = 0; i < n; i += scaled.size())
+    gpu::copy(b.data() + i, scaled.data(), std::min(scaled.size(), n - i) * sizeof(T), stream);
+  return b;
+}
+template <class T> gpu::Buffer<T> buffer_of(const std::vector<T>& v, Hip::stream stream) {
+  gpu::Buffer<T> b(v.size());
+  gpu::copy(b.data(), v.data(), v.size() * sizeof(T), stream);
+  return b;
+}
+
+/// Launches every element of `calls` in one graph.
+template <class Op>
+void time(const gpu::Stream& stream, const std::vector<typename Op::args>& calls, const std::string& shape, Cost cost) {
+  const gpu::Graph graph(stream, [&] {
+    for (const auto& a : calls) run_on<Op, Hip>(stream, a);
+  });
+  graph.launch(stream);
+  stream.wait();
+  std::vector<float> us;
+  const gpu::Event begin, end;
+  for (int i = 0; i < 20; ++i) {
+    begin.record(stream);
+    graph.launch(stream);
+    end.record(stream);
+    us.push_back(end.milliseconds_since(begin) * 1e3f / static_cast<float>(calls.size()));
+  }
+  std::sort(us.begin(), us.end());
+  const double t = double{us[10]};
+  std::printf("%-34s %-34s %9.2f us  %8.1f GB/s  %8.1f GFLOP/s\n", std::string(std::string_view(Op::name())).c_str(), shape.c_str(),
+              t, cost.bytes / t * 1e-3, cost.flops / t * 1e-3);
+}
+
+int copies_for(double bytes) { return std::clamp(static_cast<int>(double(rotation_bytes) / bytes), 4, 64); }
+
+void linear(const gpu::Stream& stream, int rows, int out, int in) {
+  using op = kernels::linear<quant::NoAs<bf16>, bf16, bf16>;
+  const int copies = copies_for(2.0 * out * in);
+  const auto x = random_buffer<bf16>(size(rows, in), stream);
+  const auto w = random_buffer<bf16>(size(out, in) * static_cast<std::size_t>(copies), stream, 0.02f);
+  gpu::Buffer<bf16> y(size(rows, out));
+  std::vector<op::args> calls;
+  for (int i = 0; i < copies; ++i)
+    calls.push_back({x.data(), nullptr, w.data() + size(out, in) * static_cast<std::size_t>(i), nullptr, nullptr, y.data(), rows,
+                     out, in, in, out});
+  time<op>(stream, calls, std::to_string(rows) + " x " + std::to_string(out) + " x " + std::to_string(in), op::cost(calls[0]));
+}
+
+void attention(const gpu::Stream& stream, int seqs, int context, int heads, int kv_heads) {
+  constexpr int D = 128;
+  using op = kernels::paged_attention<bf16, bf16, D>;
+  using layout = kernels::KvLayout<bf16, D>;
+  const int pages = (context + layout::page - 1) / layout::page;
+  const std::size_t elements = layout::elements(size(pages, seqs), kv_heads);
+  const int copies = copies_for(4.0 * static_cast<double>(elements));
+  const auto k = random_buffer<bf16>(elements * static_cast<std::size_t>(copies), stream);
+  const auto v = random_buffer<bf16>(elements * static_cast<std::size_t>(copies), stream);
+  const auto q = random_buffer<bf16>(size(seqs, heads * D), stream);
+  gpu::Buffer<bf16> o(size(seqs, heads * D));
+  std::vector<int> table(size(seqs, pages)), first_row, lengths(size(seqs, 1), context);
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int>(i);
+  std::shuffle(table.begin(), table.end(), std::mt19937(2));
+  for (int s = 0; s <= seqs; ++s) first_row.push_back(s);
+  const auto d_table = buffer_of(table, stream), d_first = buffer_of(first_row, stream), d_context = buffer_of(lengths, stream);
+  std::vector<op::args> calls;
+  for (int i = 0; i < copies; ++i) {
+    const std::size_t at = elements * static_cast<std::size_t>(i);
+    calls.push_back({q.data(), o.data(), k.data() + at, v.data() + at, d_table.data(), d_first.data(), d_context.data(), seqs, seqs,
+                     heads, kv_heads, heads * D, pages, 1 / std::sqrt(float{D})});
+  }
+  auto host = calls[0];
+  host.first_row = first_row.data();
+  host.context = lengths.data();
+  time<op>(
+      stream, calls,
+      std::to_string(seqs) + " x " + std::to_string(context) + ", heads " + std::to_string(heads) + "/" + std::to_string(kv_heads),
+      op::cost(host));
+}
+
+void norm(const gpu::Stream& stream, int rows, int cols) {
+  using op = kernels::rmsnorm<kernels::NormFlags{.residual = true}, quant::Keep, bf16>;
+  const auto x = random_buffer<bf16>(size(rows, cols), stream);
+  const auto h = random_buffer<bf16>(size(rows, cols), stream);
+  const auto w = random_buffer<float>(size(1, cols), stream);
+  gpu::Buffer<bf16> y(size(rows, cols));
+  const std::vector<op::args> calls(20, {x.data(), h.data(), w.data(), y.data(), nullptr, nullptr, rows, cols, cols, 1e-6f});
+  time<op>(stream, calls, std::to_string(rows) + " x " + std::to_string(cols), op::cost(calls[0]));
+}
+
+void silu(const gpu::Stream& stream, int rows, int cols) {
+  using op = kernels::silu_mul<quant::Keep, bf16>;
+  const auto x = random_buffer<bf16>(size(rows, 2 * cols), stream);
+  gpu::Buffer<bf16> y(size(rows, cols));
+  const std::vector<op::args> calls(20, {x.data(), y.data(), nullptr, nullptr, rows, cols, 2 * cols});
+  time<op>(stream, calls, std::to_string(rows) + " x " + std::to_string(cols), op::cost(calls[0]));
+}
+
+void sample(const gpu::Stream& stream, int rows, const kernels::SampleParams& p, const std::string& what) {
+  using op = kernels::sample;
+  constexpr int vocab = 151936;
+  const auto logits = random_buffer<float>(size(rows, vocab), stream, 2);
+  std::vector<kernels::SampleParams> params(size(rows, 1), p);
+  for (std::size_t r = 0; r < params.size(); ++r) params[r].counter = r;
+  const auto d_params = buffer_of(params, stream);
+  gpu::Buffer<int> tokens(size(rows, 1));
+  const std::vector<op::args> calls(4, {logits.data(), d_params.data(), nullptr, nullptr, tokens.data(), rows, vocab, vocab});
+  time<op>(stream, calls, std::to_string(rows) + " x 151936, " + what, op::cost(calls[0]));
+}
+
+}  // namespace
+}  // namespace atom::test
+
+int main() try {
+  using namespace atom;
+  const gpu::Device d = gpu::device();
+  std::printf("%s, %s, %d multiprocessors, %zu MiB, cache %zu MiB\n", d.name.c_str(), d.architecture.c_str(), d.multiprocessors,
+              d.memory >> 20, d.l2 >> 20);
+  const gpu::Stream stream;
+  for (int rows : {1, 16, 256}) test::norm(stream, rows, 4096), test::norm(stream, rows, 1024);
+  for (int rows : {1, 16, 256}) test::silu(stream, rows, 12288), test::silu(stream, rows, 3072);
+  for (int rows : {1, 4, 8, 16, 64, 256}) {
+    test::linear(stream, rows, 4096, 1024), test::linear(stream, rows, 1024, 2048);  // 0.6 B: qkv, o, gate and up, down, head
+    test::linear(stream, rows, 6144, 1024), test::linear(stream, rows, 1024, 3072);
+    test::linear(stream, rows, 151936, 1024);
+    test::linear(stream, rows, 6144, 4096), test::linear(stream, rows, 24576, 4096);  // 8 B
+    test::linear(stream, rows, 4096, 12288);
+  }
+  for (int seqs : {1, 16, 64})
+    for (int context : {1024, 4096}) test::attention(stream, seqs, context, 16, 8), test::attention(stream, seqs, context, 32, 8);
+  for (int rows : {1, 64}) {
+    test::sample(stream, rows, {.temperature = 0}, "greedy");
+    test::sample(stream, rows, {.temperature = 1}, "plain");
+    test::sample(stream, rows, {.temperature = 1, .top_k = 50, .top_p = 0.9f}, "top k, top p");
+  }
+  return 0;
+} catch (const atom::Error& e) {
+  std::fprintf(stderr, "%s\n", e.what());
+  return 1;
+}
