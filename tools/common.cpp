@@ -10,6 +10,7 @@
 
 #include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
+#include "atom/engine/output_file.hpp"
 #include "atom/engine/safetensors.hpp"
 #include "atom/engine/system_memory.hpp"
 
@@ -109,9 +110,9 @@ std::string read_text(const std::string& path) {
 }
 
 void write_text(const std::string& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  if (!out.flush()) throw Error(path + ": cannot be written");
+  engine::OutputFile file(path);
+  file.write(text.data(), text.size());
+  file.commit();
 }
 
 }  // namespace atom::tools

@@ -14,8 +14,8 @@
 #include "atom/core/error.hpp"
 #include "atom/engine/generation_config.hpp"
 #include "atom/engine/json.hpp"
+#include "atom/engine/output_file.hpp"
 
-#include "../src/engine/output_file.hpp"
 #include "chat_flags.hpp"
 #include "common.hpp"
 #include "generate_line.hpp"

@@ -89,7 +89,7 @@ std::string mib(std::size_t bytes) { return std::to_string((bytes + (std::size_t
   const std::size_t others = taken - m.kv_cache + Block::rounded(1) * static_cast<std::size_t>(ranks), page = kernels::page_tokens;
   const std::size_t fit = limit > others ? (limit - others) / (m.kv_cache / static_cast<std::size_t>(context)) / page * page : 0;
   if (fit >= page)
-    text += "a cache of " + std::to_string(fit) + " tokens would fit: lower --max-model-len or --kv-cache-tokens";
+    text += "a cache of " + std::to_string(fit) + " tokens would fit: lower --max-model-len or --num-kvcache-blocks";
   else
     text += std::string("no context is short enough: ") + (quantised ? "" : "use --quant int8, ");
   throw Error(text + (fit >= page ? ", free memory, or use a larger machine" : "free memory, or use a larger machine"));

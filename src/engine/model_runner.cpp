@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "atom/core/error.hpp"
+#include "atom/engine/forward_mode.hpp"
 
 namespace atom::engine {
 
@@ -73,9 +74,9 @@ void ModelRunner::add(const Sequence& s, int tokens, int index) noexcept {
 
 // A step of answers alone becomes one of a bucket's size: one-token sequences on a page of nobody's, whose logits nobody reads.
 void ModelRunner::pad(Batch& b) noexcept {
-  const auto bucket = std::ranges::lower_bound(config_.batch_buckets, b.seqs);
-  if (b.rows != b.seqs || b.logits != b.seqs || bucket == config_.batch_buckets.end()) return;
-  for (; b.seqs < *bucket; ++b.seqs) {
+  const int bucket = padded_size(config_.batch_buckets, b.seqs);
+  if (b.rows != b.seqs || b.logits != b.seqs) return;
+  for (; b.seqs < bucket; ++b.seqs) {
     const auto i = static_cast<std::size_t>(b.seqs);
     const int block = padding_.ids().front();
     tokens_[i] = positions_[i] = 0;

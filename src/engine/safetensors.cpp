@@ -9,9 +9,9 @@
 
 #include "atom/core/error.hpp"
 #include "atom/engine/json.hpp"
+#include "atom/engine/output_file.hpp"
 
 #include "file.hpp"
-#include "output_file.hpp"
 
 namespace atom::engine {
 namespace {

@@ -74,7 +74,7 @@ void multiply(const char* a, const char* b, int blocks, bool first, char* acc, i
 }
 
 template <class T, class Finish> struct TileBlock {
-  static int depth(const LinearJob& j) { return j.rows <= group_rows ? 2 : 16; }  // 16: 32 KiB of weights stay in L1
+  static int depth(const LinearJob& j) { return j.rows <= 16 ? 4 : 16; }  // 16: 32 KiB of weights stay in L1
 
   static void run(const LinearJob& j, const Slice& s, Fetch& fetch) {
     const int groups = (j.rows + group_rows - 1) / group_rows, lines = (block_pair_bytes / 64 + groups - 1) / groups;

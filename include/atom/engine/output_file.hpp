@@ -1,5 +1,7 @@
 #pragma once
-// OutputFile: a file that appears complete or not at all. Written beside its final name, renamed by commit().
+// OutputFile: a file that appears complete or not at all.
+// One idea: it is written beside its final name and renamed by commit(); whoever stops before that leaves nothing.
+// To extend: anything that writes a result file goes through it.
 #include <cstddef>
 #include <string>
 
