@@ -295,6 +295,11 @@ TYPED_TEST(QuantizeCpu, MatchesTheCodecBitForBit) {
       const auto got = run(Cpu{}, &pool);
       EXPECT_TRUE(identical(got.first, want.first)) << cols;
       EXPECT_TRUE(identical(got.second, want.second)) << cols;
+      std::vector<int8> alone(static_cast<std::size_t>(cols));
+      float scale = -1;
+      impl<Key, Cpu>::encode_row(&*row(4), cols, alone.data(), &scale);
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), want.first.begin() + std::ptrdiff_t{4} * cols)) << cols;
+      EXPECT_EQ(scale, want.second[4]);
     });
   }
 }

@@ -47,6 +47,8 @@ template <class T>
 requires(std::same_as<T, float> || std::same_as<T, bf16>) struct impl<kernels::quantize<quant::PerToken<int8>, T>, Cpu> {
   /// Bit for bit codec<PerToken<int8>>.
   static void run(ThreadPool* pool, const typename kernels::quantize<quant::PerToken<int8>, T>::args& a) noexcept;
+  /// One row on the calling thread, as the loader quantises weights.
+  static void encode_row(const T* row, int cols, int8* q, float* scale) noexcept;
 };
 
 }  // namespace atom
