@@ -1,5 +1,6 @@
 // paged_attention, rope and kv_write on Cpu in the shape of Qwen3-0.6B: 16 query heads over 8 KV heads of 128.
 // Every call reads another layer's cache, as a model's step does.
+#include <cmath>
 #include <numeric>
 
 #include "atom/ops/attention_cpu.hpp"

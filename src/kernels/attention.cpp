@@ -25,7 +25,8 @@ Cut cut(int rows, int context, int group) {
     const int length = std::max(decode_chunk, ceil_div(ceil_div(context, decode_chunks), page) * page);
     return {ceil_div(context, length), length, true};
   }
-  const int length = query_lanes / group;
+  // Every block packs all values it sees: behind a long prefix, few large ones; else many, to share out.
+  const int length = (context < 2 * rows ? query_lanes / 2 : query_lanes) / group;
   return {ceil_div(rows, length), length, false};
 }
 

@@ -1,13 +1,16 @@
-// paged_attention, kv_write and rope on Cpu against Ref.
+// paged_attention, kv_write and rope on Cpu and Emu against Ref.
 #include <algorithm>
+#include <cmath>
 #include <gtest/gtest.h>
 #include <numeric>
 
 #include "atom/ops/attention_cpu.hpp"
+#include "atom/ops/attention_gpu.hpp"
 #include "atom/ops/attention_ref.hpp"
 
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
+#include "emu_setting.hpp"
 
 namespace atom {
 namespace {
@@ -95,6 +98,19 @@ template <class T, class Kv, int D> struct Batch {
       EXPECT_TRUE(identical(on_cpu(1), got));
       EXPECT_TRUE(identical(on_cpu(3), got));
     });
+    if constexpr (HasKernel<op, Emu<32>>)
+      if (products() < 500'000)  // what the emulator does in a tenth of a second
+        on_every_wave([&]<class B>(B, typename B::stream machine) {
+          std::fill(o.begin(), o.end(), T(NAN));
+          run_on<op, B>(machine, args);
+          EXPECT_TRUE(close(o, want, absolute, 2 * ulp<T>));
+          return o;
+        });
+  }
+  double products() const {
+    double pairs = 0;
+    for (std::size_t s = 0; s < context.size(); ++s) pairs += double(first_row[s + 1] - first_row[s]) * context[s];
+    return pairs * args.heads * D;
   }
 };
 
@@ -185,6 +201,16 @@ template <class T, class Kv, int D> void check_kv_write(int rows, int kv_heads) 
     EXPECT_TRUE(identical(cpu_k, k));
     EXPECT_TRUE(identical(cpu_v, v));
   });
+  on_every_wave([&]<class B>(B, typename B::stream machine) {
+    std::vector<Kv> emu_k(k.size(), Kv(0.5f)), emu_v = emu_k;
+    auto emu_args = args;
+    emu_args.k_pages = emu_k.data();
+    emu_args.v_pages = emu_v.data();
+    run_on<op, B>(machine, emu_args);
+    EXPECT_TRUE(identical(emu_k, k));
+    EXPECT_TRUE(identical(emu_v, v));
+    return emu_v;
+  });
 }
 
 TEST(KvWrite, EqualsReference) {
@@ -217,10 +243,17 @@ template <class T, int D, bool Norm> void check_rope(int rows, int heads, int kv
     return x;
   };
   const auto want = on(Ref{}, Ref::stream{});
+  // A rounding of the norm that falls the other way moves a value by one unit in the last place of its inputs.
+  const auto agrees = [&](const std::vector<T>& got) { return close(got, want, Norm ? 16 * ulp<T> : 16 * 0x1p-24f, 2 * ulp<T>); };
+  if constexpr (HasKernel<op, Emu<32>>)
+    on_every_wave([&](auto backend, auto machine) {
+      const auto got = on(backend, machine);
+      EXPECT_TRUE(agrees(got));
+      return got;
+    });
   at_every_level([&] {
     const auto got = on(Cpu{}, pool(2));
-    // A rounding of the norm that falls the other way moves a value by one unit in the last place of its inputs.
-    EXPECT_TRUE(close(got, want, Norm ? 16 * ulp<T> : 16 * 0x1p-24f, 2 * ulp<T>));
+    EXPECT_TRUE(agrees(got));
     EXPECT_TRUE(identical(on(Cpu{}, pool(1)), got));
     EXPECT_TRUE(identical(on(Cpu{}, pool(3)), got));
   });

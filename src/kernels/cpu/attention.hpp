@@ -14,7 +14,7 @@
 namespace atom::cpu {
 
 inline constexpr int page = kernels::page_tokens;
-inline constexpr int query_lanes = 256;     // (row, query head) pairs of a prefill task
+inline constexpr int query_lanes = 512;     // (row, query head) pairs of a prefill task
 inline constexpr int key_chunk = 256;       // tokens between two rescalings of a prefill task
 inline constexpr int decode_block = 128;    // the same of a decode task
 inline constexpr int decode_chunk = 512;    // tokens of a decode task, as long as that makes at most ...
@@ -40,7 +40,7 @@ inline constexpr int partial_extra = 16;
 
 inline constexpr std::size_t prefill_floats(int d) {
   constexpr int lanes = query_lanes + 32;
-  return static_cast<std::size_t>(2 * lanes * d + 2 * key_chunk * d + 2 * key_chunk * 32 + 32 * d + 3 * lanes);
+  return static_cast<std::size_t>(2 * lanes * d + 2 * key_chunk * d + 4 * key_chunk * 32 + 3 * lanes);
 }
 inline constexpr std::size_t decode_floats(int group, int d) {
   return static_cast<std::size_t>(group) * static_cast<std::size_t>(d + decode_block + d + partial_extra);

@@ -1,6 +1,7 @@
 // Prefill on tile registers, bf16 in, float sums.
 // One idea: a tile of the left operand is rows as they lie in memory, so a page of keys is one without packing: S = K Q^T. Only
-// queries (once) and values (once per chunk and task) are transposed; probabilities are rounded to bf16 on their way.
+// queries (once) and values (once per chunk and task) are transposed; probabilities are rounded to bf16 on their way. Keys and
+// values pass by once per tile of queries: loading them as a stream keeps queries and probabilities in L1.
 #include "attention_prefill.hpp"
 
 namespace atom::cpu {
@@ -16,7 +17,7 @@ struct TileConfig {
 alignas(64) constinit const TileConfig all_tiles_whole;
 
 /// r[i] dword j becomes r[j] dword i.
-void transpose(__m512i (&r)[16]) {
+[[gnu::always_inline]] inline void transpose(__m512i (&r)[16]) {
   __m512i t[16];
   for (int i = 0; i < 16; i += 2) {
     t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
@@ -49,14 +50,12 @@ struct TileMma {
   static constexpr int token_step = 32;
 
   static void pack_queries(const Task& a, int first, int n, Query* q) {
+    const bf16* lanes[L];
+    lane_pointers<Amx>(a.q, a.ldq, a.d, a.group, first, n, lanes);
     for (int h = 0; h < 2; ++h)
       for (int x = 0; x < a.d; x += 32) {
         __m512i r[16];
-        for (int i = 0; i < 16; ++i) {
-          const int lane = first + h * 16 + i;
-          const bf16* from = a.q + lane / a.group * a.ldq + static_cast<std::ptrdiff_t>(lane % a.group) * a.d;
-          r[i] = h * 16 + i < n ? _mm512_loadu_si512(from + x) : _mm512_setzero_si512();
-        }
+        for (int i = 0; i < 16; ++i) r[i] = h * 16 + i < n ? _mm512_loadu_si512(lanes[h * 16 + i] + x) : _mm512_setzero_si512();
         transpose(r);
         for (int i = 0; i < 16; ++i) _mm512_store_si512(q + (x / 32 * 2 + h) * 512 + i * 32, r[i]);
       }
@@ -82,7 +81,8 @@ struct TileMma {
       }
   }
 
-  static void scores(const Task& a, const Query* q, const Keys*, int first, int n, float* s) {
+  static void scores(const Task& a, const Query* q, const Keys*, int first, int n, float* s, auto&& beside) {
+    written();
     const std::size_t stride = static_cast<std::size_t>(a.d) * sizeof(bf16);
     for (int t = 0; t < n; t += 32) {
       const bf16* k0 = a.k + a.pages[(first + t) / page] * a.page_stride;
@@ -93,14 +93,15 @@ struct TileMma {
       _tile_zero(2);
       _tile_zero(3);
       for (int x = 0; x < a.d; x += 32) {
-        _tile_loadd(4, k0 + x, stride);
-        _tile_loadd(5, k1 + x, stride);
+        _tile_stream_loadd(4, k0 + x, stride);
         _tile_loadd(6, q + x * 32, 64);
-        _tile_loadd(7, q + x * 32 + 512, 64);
         _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, q + x * 32 + 512, 64);
         _tile_dpbf16ps(1, 4, 7);
+        _tile_stream_loadd(5, k1 + x, stride);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
+        beside();
       }
       _tile_stored(0, s + t * L, L * sizeof(float));
       _tile_stored(1, s + t * L + 16, L * sizeof(float));
@@ -109,17 +110,20 @@ struct TileMma {
     }
   }
 
-  static V exponential(V x) { return exp2_coarse<Amx>(x); }
-
-  static void put(Probability* p, int token, int half, V even, V odd) {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-                                           19, 3, 18, 2, 17, 1, 16, 0);
-    const __m512bh both = _mm512_cvtne2ps_pbh(odd, even);
-    _mm512_store_si512(p + (token / 32 * 2 + half) * 512 + token % 32 * 16,
-                       _mm512_permutexvar_epi16(order, __builtin_bit_cast(__m512i, both)));
+  /// x <= 8. Relative error 9e-5; exact at whole x.
+  static V exponential(V x) {
+    const V f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    V p = S::fma(S::set(0.077067042f), f, S::set(0.2276449912f));
+    p = S::fma(p, f, S::set(0.6951167864f));
+    return _mm512_scalef_ps(S::fma(p, f, S::set(1)), x);
   }
 
-  static void add(const Probability* p, const Values* values, int n, int d, bool fresh, float* o) {
+  static void put(Probability* p, int token, int half, V even, V odd) {
+    _mm512_store_si512(p + (token / 32 * 2 + half) * 512 + token % 32 * 16, pairs(even, odd));
+  }
+
+  static void add(const Probability* p, const Values* values, int n, int d, bool fresh, float* o, auto&& beside) {
+    written();
     constexpr std::size_t stride = L * sizeof(float);
     for (int x = 0; x < d; x += 32) {
       float* to = o + x * L;
@@ -136,14 +140,15 @@ struct TileMma {
       }
       for (int t = 0; t < n; t += 32) {
         const bf16* v = values + (t / 32 * (d / 16) + x / 16) * 512;
-        _tile_loadd(4, v, 64);
-        _tile_loadd(5, v + 512, 64);
+        _tile_stream_loadd(4, v, 64);
         _tile_loadd(6, p + t * 32, 64);
-        _tile_loadd(7, p + t * 32 + 512, 64);
         _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, p + t * 32 + 512, 64);
         _tile_dpbf16ps(1, 4, 7);
+        _tile_stream_loadd(5, v + 512, 64);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
+        beside();
       }
       _tile_stored(0, to, stride);
       _tile_stored(1, to + 16, stride);
@@ -152,17 +157,35 @@ struct TileMma {
     }
   }
 
-  static void rows(const float* o, int d, float* to) {
-    for (int h = 0; h < 2; ++h)
-      for (int x = 0; x < d; x += 16) {
+  static void put_rows(const Task& a, int first, int n, const float* o, const float* sum) {
+    bf16* lanes[L];
+    lane_pointers<Amx>(a.o, a.ldo, a.d, a.group, first, n, lanes);
+    for (int h = 0; h < 2; ++h) {
+      const V inverse = S::set(1) / S::load(sum + h * 16);
+      for (int x = 0; x < a.d; x += 32) {
         __m512i r[16];
-        for (int i = 0; i < 16; ++i) r[i] = _mm512_load_si512(o + (x + i) * L + h * 16);
+        for (int i = 0; i < 16; ++i) {
+          const float* at = o + (x + 2 * i) * L + h * 16;
+          r[i] = pairs(S::load(at) * inverse, S::load(at + L) * inverse);
+        }
         transpose(r);
-        for (int i = 0; i < 16; ++i) _mm512_store_si512(to + (h * 16 + i) * d + x, r[i]);
+        for (int i = 0; i < 16 && h * 16 + i < n; ++i) _mm512_storeu_si512(lanes[h * 16 + i] + x, r[i]);
       }
+    }
   }
 
  private:
+  /// What was stored before is read by tile loads, of whose memory the compiler knows nothing.
+  static void written() { asm volatile("" : : : "memory"); }
+
+  /// Lane by lane, `even` and `odd` in bf16, next to each other.
+  static __m512i pairs(V even, V odd) {
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                                           19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512bh both = _mm512_cvtne2ps_pbh(odd, even);
+    return _mm512_permutexvar_epi16(order, __builtin_bit_cast(__m512i, both));
+  }
+
   /// 32 channels of token t of the chunk, zeros behind its end.
   static __m512i row(const Task& a, int first, int t, int n, int x) {
     if (t >= n) return _mm512_setzero_si512();
@@ -174,9 +197,12 @@ struct TileMma {
 }  // namespace
 
 template <> void Attention<Amx, bf16, bf16>::prefill(const AttentionTask<bf16, bf16>& a, float* scratch) {
+  const unsigned control = _mm_getcsr();
+  _mm_setcsr(control | 0x8040);  // probabilities too small for a float are zero, not denormal: those cost 100 cycles each
   _tile_loadconfig(&all_tiles_whole);
   prefill_block<Amx, TileMma>(a, scratch);
   _tile_release();
+  _mm_setcsr(control);
 }
 
 }  // namespace atom::cpu

@@ -1,17 +1,19 @@
 #pragma once
 // Several query rows of one KV head, flash style, for one level and one way to multiply (Mma).
 // One idea: queries are lanes. Scores are kept as S[token][lane] and outputs as O[channel][lane], so the softmax over tokens is
-// plain vector code without sums across lanes, and masks, maxima and sums are one vector per 16 (row, head) pairs.
+// plain vector code without sums across lanes, and masks, maxima and sums are one vector per 16 (row, head) pairs. Tiles go
+// through three stages, so that one tile's softmax runs while the matrix unit multiplies for its neighbours.
 //
 // An Mma multiplies for a tile of `lanes` queries; tokens come in chunks of at most key_chunk:
-//   Query, Keys, Values, Probability      element types of its packed operands
-//   pack_queries(task, first, n, q)       lanes [first, first + n) of the block; absent ones become zero
-//   pack(task, first, n, keys, values)    tokens [first, first + n); values beyond n become zero up to a multiple of token_step
-//   scores(task, q, keys, first, n, s)    S[token][lane], n a multiple of token_step
-//   exponential(x)                        2^x, as exact as Probability deserves
-//   put(p, token, half, V even, V odd)    probabilities of tokens `token` and `token + 1`
-//   add(p, values, n, d, fresh, o)        O += V^T P, or O = V^T P where there is nothing to add to
-//   rows(o, d, to)                        O[channel][lane] to to[lane][channel]
+//   Query, Keys, Values, Probability            element types of its packed operands
+//   pack_queries(task, first, n, q)             lanes [first, first + n) of the block; absent ones become zero
+//   pack(task, first, n, keys, values)          tokens [first, first + n); values beyond n: zero up to a multiple of token_step
+//   scores(task, q, keys, first, n, s, beside)  S[token][lane], n a multiple of token_step
+//   exponential(x)                              2^x, x <= 8, as exact as Probability deserves
+//   put(p, token, half, V even, V odd)          probabilities of tokens `token` and `token + 1`
+//   add(p, values, n, d, fresh, o, beside)      O += V^T P, or O = V^T P where there is nothing to add to
+//   put_rows(task, first, n, o, sum)            O[channel][lane] / sum[lane] to the task's output
+// scores() and add() may call beside() between their products, as often as they like: work that runs while they wait.
 #include "attention.hpp"
 #include "simd.hpp"
 
@@ -27,46 +29,102 @@ template <class Level> struct Carve {
   }
 };
 
-/// The running softmax of one tile: raw scores in, probabilities out, largest score and sum per lane kept.
-template <class Level, class Mma>
-void softmax_tile(float* s, int tokens, int unmasked, const float* visible, float c, float* top, float* sum, float* o, int d,
-                  bool fresh, typename Mma::Probability* p) {
+/// The running softmax of one tile over one chunk, to be run beside matrix products: begin() finds how far scores are shifted,
+/// every step() makes four tokens' probabilities, end() makes the others and stores what the lanes' sums have come to.
+/// The shift is a lane's largest score so far, or one up to 2^8 smaller: outputs are seldom rescaled, and lose nothing in bf16.
+template <class Level, class Mma> class TileSoftmax {
   using S = Simd<Level>;
   using V = typename S::V;
-  constexpr int W = S::width, L = 2 * W;
-  const V none = S::set(-__builtin_inff());
-  const V seen[2] = {S::load(visible), S::load(visible + W)}, before[2] = {S::load(top), S::load(top + W)};
-  V high[2][2] = {{before[0], before[1]}, {before[0], before[1]}};  // of even and of odd tokens
-  for (int t = 0; t < unmasked; t += 2)
-    for (int i = 0; i < 2; ++i)
-      for (int h = 0; h < 2; ++h) high[i][h] = S::max(S::load(s + (t + i) * L + h * W), high[i][h]);
-  for (int t = unmasked; t < tokens; ++t)
+  static constexpr int W = S::width, L = 2 * W;
+
+ public:
+  /// s: scores of `tokens` tokens, those from `unmasked` on to be masked. visible, top, sum: (L). o, (d, L), is rescaled.
+  void begin(float* s, typename Mma::Probability* p, int tokens, int unmasked, const float* visible, float c, float* top,
+             float* sum, float* o, int d, bool fresh) {
+    s_ = s, p_ = p, tokens_ = tokens, token_ = 0, sum_ = sum, c_ = S::set(c);
+    const V none = S::set(-__builtin_inff());
+    const V seen[2] = {S::load(visible), S::load(visible + W)}, before[2] = {S::load(top), S::load(top + W)};
+    V high[2][2] = {{before[0], before[1]}, {before[0], before[1]}};  // of even and of odd tokens
+    for (int t = 0; t < unmasked; t += 2)
+      for (int i = 0; i < 2; ++i)
+        for (int h = 0; h < 2; ++h) high[i][h] = S::max(S::load(s + (t + i) * L + h * W), high[i][h]);
+    for (int t = unmasked; t < tokens; ++t)
+      for (int h = 0; h < 2; ++h) {
+        const V x = S::if_at_least(seen[h], S::set(static_cast<float>(t + 1)), S::load(s + t * L + h * W), none);
+        S::store(s + t * L + h * W, x);
+        high[0][h] = S::max(x, high[0][h]);
+      }
+    V keep[2];
     for (int h = 0; h < 2; ++h) {
-      const V x = S::if_at_least(seen[h], S::set(static_cast<float>(t + 1)), S::load(s + t * L + h * W), none);
-      S::store(s + t * L + h * W, x);
-      high[0][h] = S::max(x, high[0][h]);
+      const V highest = S::max(high[0][h], high[1][h]);
+      const V now = S::if_at_least(highest, before[h] + S::set(8 / c), highest, before[h]);
+      S::store(top + h * W, now);
+      shift_[h] = S::zero() - now * c_;
+      keep[h] = exp2<Level>((before[h] - now) * c_);
+      total_[0][h] = S::load(sum + h * W) * keep[h];
+      total_[1][h] = S::zero();
     }
-  V shift[2], keep[2], total[2][2];
-  for (int h = 0; h < 2; ++h) {
-    const V now = S::max(high[0][h], high[1][h]);
-    S::store(top + h * W, now);
-    shift[h] = now * S::set(c);
-    keep[h] = exp2<Level>((before[h] - now) * S::set(c));
-    total[0][h] = S::load(sum + h * W) * keep[h];
-    total[1][h] = S::zero();
+    if (fresh || (S::above(S::set(1), keep[0]) | S::above(S::set(1), keep[1])) == 0) return;
+    for (int i = 0; i < d; ++i)
+      for (int h = 0; h < 2; ++h) S::store(o + i * L + h * W, S::load(o + i * L + h * W) * keep[h]);
   }
-  for (int t = 0; t < tokens; t += 2)
-    for (int h = 0; h < 2; ++h) {
-      const V even = Mma::exponential(S::fma(S::load(s + t * L + h * W), S::set(c), S::zero() - shift[h]));
-      const V odd = Mma::exponential(S::fma(S::load(s + (t + 1) * L + h * W), S::set(c), S::zero() - shift[h]));
-      total[0][h] = total[0][h] + even;
-      total[1][h] = total[1][h] + odd;
-      Mma::put(p, t, h, even, odd);
-    }
-  for (int h = 0; h < 2; ++h) S::store(sum + h * W, total[0][h] + total[1][h]);
-  if (fresh || (S::above(S::set(1), keep[0]) | S::above(S::set(1), keep[1])) == 0) return;  // nothing yet, or no maximum grew
-  for (int i = 0; i < d; ++i)
-    for (int h = 0; h < 2; ++h) S::store(o + i * L + h * W, S::load(o + i * L + h * W) * keep[h]);
+
+  void step() {
+    if (token_ >= tokens_) return;
+    for (int i = 0; i < 4; i += 2)
+      for (int h = 0; h < 2; ++h) {
+        const float* at = s_ + (token_ + i) * L + h * W;
+        const V even = Mma::exponential(S::fma(S::load(at), c_, shift_[h]));
+        const V odd = Mma::exponential(S::fma(S::load(at + L), c_, shift_[h]));
+        total_[0][h] = total_[0][h] + even;
+        total_[1][h] = total_[1][h] + odd;
+        Mma::put(p_, token_ + i, h, even, odd);
+      }
+    token_ += 4;
+  }
+
+  void end() {
+    while (token_ < tokens_) step();
+    if (tokens_ == 0) return;
+    for (int h = 0; h < 2; ++h) S::store(sum_ + h * W, total_[0][h] + total_[1][h]);
+  }
+
+ private:
+  V c_ = S::zero(), shift_[2] = {S::zero(), S::zero()}, total_[2][2] = {{S::zero(), S::zero()}, {S::zero(), S::zero()}};
+  float* s_ = nullptr;
+  float* sum_ = nullptr;
+  typename Mma::Probability* p_ = nullptr;
+  int token_ = 0, tokens_ = 0;
+};
+
+/// Brings keys and values of the chunk to come into L2, few lines at a time, while products run.
+template <class Level, class T, class Kv> class ChunkFetch {
+ public:
+  /// Tokens [first, last), `first` a multiple of page.
+  ChunkFetch(const AttentionTask<T, Kv>& a, int first, int last) : a_(a), token_(first), last_(last) {}
+  void step() {
+    if (token_ >= last_) return;
+    const std::ptrdiff_t at = a_.pages[token_ / page] * a_.page_stride + line_;
+    _mm_prefetch(reinterpret_cast<const char*>(a_.k + at), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(a_.v + at), _MM_HINT_T1);
+    line_ += 64 / static_cast<int>(sizeof(Kv));
+    if (line_ < page * a_.d) return;
+    line_ = 0;
+    token_ += page;
+  }
+
+ private:
+  const AttentionTask<T, Kv>& a_;
+  int token_, last_, line_ = 0;
+};
+
+/// Where the n lanes from `first` on lie in a task's queries or output.
+template <class Level, class P> void lane_pointers(P* rows, std::ptrdiff_t ld, int d, int group, int first, int n, P** lanes) {
+  P* row = rows + first / group * ld;
+  for (int i = 0, head = first % group; i < n; ++i) {
+    lanes[i] = row + static_cast<std::ptrdiff_t>(head) * d;
+    if (++head == group) head = 0, row += ld;
+  }
 }
 
 template <class Level, class Mma, class T, class Kv> void prefill_block(const AttentionTask<T, Kv>& a, float* scratch) {
@@ -74,14 +132,14 @@ template <class Level, class Mma, class T, class Kv> void prefill_block(const At
   constexpr int W = S::width, L = 2 * W;
   constexpr float log2e = 1.44269504f;
   const int d = a.d, lanes = a.rows * a.group, tiles = (lanes + L - 1) / L, padded = tiles * L;
+  const std::ptrdiff_t tile_size = static_cast<std::ptrdiff_t>(L) * d;
   Carve<Level> carve{scratch};
   auto* q = carve.template take<typename Mma::Query>(padded * d);
   auto* o = carve.template take<float>(padded * d);
   auto* keys = carve.template take<typename Mma::Keys>(key_chunk * d);
   auto* values = carve.template take<typename Mma::Values>(key_chunk * d);
-  auto* s = carve.template take<float>(key_chunk * L);
-  auto* p = carve.template take<typename Mma::Probability>(key_chunk * L);
-  auto* rows = carve.template take<float>(L * d);
+  auto* s = carve.template take<float>(2 * key_chunk * L);
+  auto* p = carve.template take<typename Mma::Probability>(2 * key_chunk * L);
   auto* top = carve.template take<float>(padded);
   auto* sum = carve.template take<float>(padded);
   auto* visible = carve.template take<float>(padded);  // tokens that a lane sees: exact in float far beyond any context
@@ -91,40 +149,41 @@ template <class Level, class Mma, class T, class Kv> void prefill_block(const At
     visible[i] = static_cast<float>(a.context - a.rows + 1 + (i < lanes ? i / a.group : a.rows - 1));
   }
   for (int tile = 0; tile < tiles; ++tile)
-    Mma::pack_queries(a, tile * L, lanes - tile * L < L ? lanes - tile * L : L, q + static_cast<std::ptrdiff_t>(tile) * L * d);
+    Mma::pack_queries(a, tile * L, lanes - tile * L < L ? lanes - tile * L : L, q + tile * tile_size);
 
   for (int first = 0; first < a.context; first += key_chunk) {
     const int chunk = a.context - first < key_chunk ? a.context - first : key_chunk;
     Mma::pack(a, first, chunk, keys, values);
-    for (int tile = 0; tile < tiles; ++tile) {
-      const int least = static_cast<int>(visible[tile * L]) - first, most = static_cast<int>(visible[tile * L + L - 1]) - first;
-      if (most <= 0) continue;
-      const int needed = most < chunk ? most : chunk;
-      const int tokens = (needed + Mma::token_step - 1) / Mma::token_step * Mma::token_step;
-      const int unmasked = least < 0 ? 0 : least < needed ? least / 2 * 2 : needed / 2 * 2;
-      alignas(64) float seen[L];
-      for (int i = 0; i < L; i += W) S::store(seen + i, S::load(visible + tile * L + i) - S::set(static_cast<float>(first)));
-      float* tile_o = o + static_cast<std::ptrdiff_t>(tile) * L * d;
-      Mma::scores(a, q + static_cast<std::ptrdiff_t>(tile) * L * d, keys, first, tokens, s);
-      softmax_tile<Level, Mma>(s, tokens, unmasked, seen, a.scale * log2e, top + tile * L, sum + tile * L, tile_o, d, first == 0,
-                               p);
-      Mma::add(p, values, tokens, d, first == 0, tile_o);
+    const auto tokens = [&](int tile) {  // of the chunk, what its last lane sees
+      const int most = static_cast<int>(visible[tile * L + L - 1]) - first, needed = most < chunk ? most : chunk;
+      return (needed + Mma::token_step - 1) / Mma::token_step * Mma::token_step;
+    };
+    const int next = first + key_chunk, after = next + key_chunk;
+    ChunkFetch<Level, T, Kv> fetch(a, next, after < a.context ? after : a.context);
+    int begin = 0;
+    while (tokens(begin) <= 0) ++begin;
+    // Three stages, each a tile behind the one before: scores, softmax, outputs.
+    for (int tile = begin; tile < tiles + 2; ++tile) {
+      TileSoftmax<Level, Mma> softmax;
+      if (const int t = tile - 1; t >= begin && t < tiles) {
+        const int least = static_cast<int>(visible[t * L]) - first, whole = least < 0 ? 0 : least < chunk ? least : chunk;
+        alignas(64) float seen[L];
+        for (int i = 0; i < L; i += W) S::store(seen + i, S::load(visible + t * L + i) - S::set(static_cast<float>(first)));
+        softmax.begin(s + t % 2 * key_chunk * L, p + t % 2 * key_chunk * L, tokens(t), whole / 2 * 2, seen, a.scale * log2e,
+                      top + t * L, sum + t * L, o + t * tile_size, d, first == 0);
+      }
+      const auto beside = [&] {
+        softmax.step();
+        fetch.step();
+      };
+      if (tile < tiles) Mma::scores(a, q + tile * tile_size, keys, first, tokens(tile), s + tile % 2 * key_chunk * L, beside);
+      if (const int t = tile - 2; t >= begin)
+        Mma::add(p + t % 2 * key_chunk * L, values, tokens(t), d, first == 0, o + t * tile_size, beside);
+      softmax.end();
     }
   }
-
-  for (int tile = 0; tile < tiles; ++tile) {
-    float* tile_o = o + static_cast<std::ptrdiff_t>(tile) * L * d;
-    for (int h = 0; h < 2; ++h) {
-      const auto inverse = S::set(1) / S::load(sum + tile * L + h * W);
-      for (int i = 0; i < d; ++i) S::store(tile_o + i * L + h * W, S::load(tile_o + i * L + h * W) * inverse);
-    }
-    Mma::rows(tile_o, d, rows);
-    for (int i = 0; i < L && tile * L + i < lanes; ++i) {
-      const int lane = tile * L + i;
-      T* to = a.o + lane / a.group * a.ldo + static_cast<std::ptrdiff_t>(lane % a.group) * d;
-      for (int j = 0; j < d; j += W) S::store(to + j, S::load(rows + i * d + j));
-    }
-  }
+  for (int tile = 0; tile < tiles; ++tile)
+    Mma::put_rows(a, tile * L, lanes - tile * L < L ? lanes - tile * L : L, o + tile * tile_size, sum + tile * L);
 }
 
 }  // namespace atom::cpu

@@ -16,12 +16,12 @@ template <class Level, class T, class Kv> struct VectorMma {
   static constexpr int block = W == 16 ? 8 : 4;  // rows of a product held in registers, times two vectors
 
   static void pack_queries(const Task& a, int first, int n, Query* q) {
+    const T* lanes[L];
+    lane_pointers<Level>(a.q, a.ldq, a.d, a.group, first, n, lanes);
     alignas(64) float row[W];
     for (int i = 0; i < L; ++i) {
-      const int lane = first + i;
-      const T* from = a.q + lane / a.group * a.ldq + static_cast<std::ptrdiff_t>(lane % a.group) * a.d;
       for (int j = 0; j < a.d; j += W) {
-        S::store(row, i < n ? S::load(from + j) : S::zero());
+        S::store(row, i < n ? S::load(lanes[i] + j) : S::zero());
         for (int k = 0; k < W; ++k) q[(j + k) * L + i] = row[k];
       }
     }
@@ -37,7 +37,7 @@ template <class Level, class T, class Kv> struct VectorMma {
     }
   }
 
-  static void scores(const Task& a, const Query* q, const Keys* keys, int, int n, float* s) {
+  static void scores(const Task& a, const Query* q, const Keys* keys, int, int n, float* s, auto&&) {
     for (int t = 0; t < n; t += block) product(keys + t * a.d, a.d, 1, q, a.d, true, s + t * L);
   }
 
@@ -48,13 +48,19 @@ template <class Level, class T, class Kv> struct VectorMma {
     S::store(p + (token + 1) * L + half * W, odd);
   }
 
-  static void add(const Probability* p, const Values* values, int n, int d, bool fresh, float* o) {
+  static void add(const Probability* p, const Values* values, int n, int d, bool fresh, float* o, auto&&) {
     for (int i = 0; i < d; i += block) product(values + i, 1, d, p, n, fresh, o + i * L);
   }
 
-  static void rows(const float* o, int d, float* to) {
-    for (int i = 0; i < L; ++i)
-      for (int j = 0; j < d; ++j) to[i * d + j] = o[j * L + i];
+  static void put_rows(const Task& a, int first, int n, const float* o, const float* sum) {
+    T* lanes[L];
+    lane_pointers<Level>(a.o, a.ldo, a.d, a.group, first, n, lanes);
+    alignas(64) float row[W];
+    for (int i = 0; i < n; ++i)
+      for (int j = 0; j < a.d; j += W) {
+        for (int k = 0; k < W; ++k) row[k] = o[(j + k) * L + i];
+        S::store(lanes[i] + j, S::load(row) / S::set(sum[i]));
+      }
   }
 
  private:
