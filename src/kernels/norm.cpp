@@ -14,13 +14,15 @@ template <NormFlags F, cpu::Output Q, cpu::Activation T>
 void impl<kernels::rmsnorm<F, Q, T>, Cpu>::run(Cpu::stream pool, const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept {
   cpu::RmsRows<T> rows{a.x, F.residual ? a.residual : nullptr, a.w, a.y, nullptr, a.scale, a.cols, a.ldx, a.eps};
   if constexpr (kernels::rmsnorm<F, Q, T>::quantizes) rows.q = a.q;
-  const auto rms = cpu::in_force(cpu::Norms<cpu::Avx2, T>::rms, cpu::Norms<cpu::Avx512, T>::rms);
+  const auto rms =
+      cpu::in_force(cpu::Norms<cpu::Avx2, T>::rms, cpu::Norms<cpu::Avx512, T>::rms, cpu::Norms<cpu::Avx512Bf16, T>::rms);
   cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) { rms(rows, first, count); });
 }
 
 template <cpu::Activation T>
 void impl<kernels::layernorm<T>, Cpu>::run(Cpu::stream pool, const typename kernels::layernorm<T>::args& a) noexcept {
-  const auto layer = cpu::in_force(cpu::Norms<cpu::Avx2, T>::layer, cpu::Norms<cpu::Avx512, T>::layer);
+  const auto layer =
+      cpu::in_force(cpu::Norms<cpu::Avx2, T>::layer, cpu::Norms<cpu::Avx512, T>::layer, cpu::Norms<cpu::Avx512Bf16, T>::layer);
   cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) { layer(a, first, count); });
 }
 

@@ -8,7 +8,8 @@ namespace atom {
 namespace {
 
 template <class T> auto quantize_in_force() {
-  return cpu::in_force(cpu::Activations<cpu::Avx2, T>::quantize, cpu::Activations<cpu::Avx512, T>::quantize);
+  return cpu::in_force(cpu::Activations<cpu::Avx2, T>::quantize, cpu::Activations<cpu::Avx512, T>::quantize,
+                       cpu::Activations<cpu::Avx512Bf16, T>::quantize);
 }
 
 }  // namespace

@@ -98,6 +98,32 @@ TYPED_TEST(SiluMul, ExtremeGates) {
   });
 }
 
+TYPED_TEST(SiluMul, CodesAreExactAtEveryScale) {
+  using T = TypeParam;
+  const int cols = 200;
+  for (int exponent = -130; exponent <= 120; exponent += 5) {  // from denormal scales to nearly the largest
+    SCOPED_TRACE(exponent);
+    Case<T> c(3, cols, 1);
+    for (int r = 0; r < c.rows; ++r)
+      for (int i = 0; i < cols; ++i) {
+        c.x[size(r, c.ldx) + static_cast<std::size_t>(i)] = T(2.0f);
+        T& up = c.x[size(r, c.ldx) + static_cast<std::size_t>(cols + i)];
+        up = T(std::ldexp(static_cast<float>(up), exponent));
+      }
+    at_every_level([&] {
+      const auto y = c.template plain<Cpu>(pool(1));
+      const auto got = c.template quantized<Cpu>(pool(1));
+      for (int r = 0; r < c.rows; ++r) {
+        std::vector<float> row(y.begin() + r * cols, y.begin() + (r + 1) * cols);
+        const float scale = codec::scale_of(row.data(), cols);
+        ASSERT_EQ(got.scale[static_cast<std::size_t>(r)], scale);
+        for (std::size_t i = 0; i < row.size(); ++i)
+          ASSERT_EQ(got.q[size(r, cols) + i], codec::encode(row[i], scale)) << r << " " << i;
+      }
+    });
+  }
+}
+
 TYPED_TEST(SiluMul, NaNStaysWhereItIs) {
   using T = TypeParam;
   Case<T> c(1, 20, 1);

@@ -7,8 +7,11 @@
 
 namespace atom::cpu {
 
-/// Of one function compiled for two levels, the one to call.
+/// Of one function compiled for two levels or three, the one to call.
 template <class Function> Function* in_force(Function* avx2, Function* avx512) { return isa() >= Isa::avx512 ? avx512 : avx2; }
+template <class Function> Function* in_force(Function* avx2, Function* avx512, Function* avx512_bf16) {
+  return isa() >= Isa::avx512_bf16 ? avx512_bf16 : in_force(avx2, avx512);
+}
 
 /// Calls body(first, count) over all rows, side by side where the work outweighs waking the pool (microseconds). How rows are cut
 /// depends on the shape alone.

@@ -6,6 +6,7 @@ namespace atom::cpu {
 
 struct Avx2 {};
 struct Avx512 {};
-struct Amx {};  // AVX-512 vectors beside tile registers
+struct Avx512Bf16 {};  // AVX-512 with bf16 conversions
+struct Amx {};         // AVX-512 vectors beside tile registers
 
 }  // namespace atom::cpu

@@ -3,44 +3,48 @@
 // One idea: sums run in float lanes (as many partial sums as a vector has lanes), the one reciprocal root per row in double.
 #include "norm.hpp"
 #include "quantize_row.hpp"
-#include "simd.hpp"
+#include "simd_pair.hpp"
 
 namespace atom::cpu {
 
-template <class Level, class T> void Norms<Level, T>::rms(const RmsRows<T>& a, int first, int count) {
+template <class Level, class T> [[gnu::flatten]] void Norms<Level, T>::rms(const RmsRows<T>& a, int first, int count) {
   using S = Simd<Level>;
+  using P = Pairs<Level, T>;
   for (int r = first; r < first + count; ++r) {
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
     const T* x = a.x ? a.x + static_cast<std::ptrdiff_t>(r) * a.ldx : nullptr;
     T* h = a.residual ? a.residual + at : nullptr;
-    auto squares = S::zero();
+    auto squares = Pair<Level>::zero();
     if (h && x) {
-      each<Level>(a.cols, [&](int i, auto lanes) {
-        const auto v = S::rounded(S::load(h + i, lanes) + S::load(x + i, lanes), h);
-        S::store_rounded(h + i, v, lanes);
-        squares = S::fma(v, v, squares);
+      each_pair<Level, T>(a.cols, [&](int i, auto lanes) {
+        const auto sum = P::load(h + i, lanes) + P::load(x + i, lanes);
+        P::store(h + i, sum, lanes);
+        const auto v = P::rounded(sum);
+        squares = fma(v, v, squares);
       });
       x = h;
     } else {
       if (h) x = h;
-      each<Level>(a.cols, [&](int i, auto lanes) {
-        const auto v = S::load(x + i, lanes);
-        squares = S::fma(v, v, squares);
+      each_pair<Level, T>(a.cols, [&](int i, auto lanes) {
+        const auto v = P::load(x + i, lanes);
+        squares = fma(v, v, squares);
       });
     }
-    const double mean = static_cast<double>(S::sum(squares)) / a.cols;
+    const double mean = static_cast<double>(Pair<Level>::sum(squares)) / a.cols;
     const auto inverse = S::set(static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(a.eps))));
     const auto normed = [&](int i, auto lanes) {
-      return S::rounded(S::load(a.w + i, lanes) * S::rounded(S::load(x + i, lanes) * inverse, x), x);
+      return P::load_floats(a.w + i, lanes) * P::rounded(P::load(x + i, lanes) * inverse);
     };
     if (a.q)
-      a.scale[r] = quantize_row<Level>(a.cols, normed, a.q + at);
+      a.scale[r] = quantize_row<Level, T>(
+          a.cols, [&](int i, auto lanes) { return P::rounded(normed(i, lanes)); }, a.q + at);
     else
-      each<Level>(a.cols, [&](int i, auto lanes) { S::store_rounded(a.y + at + i, normed(i, lanes), lanes); });
+      each_pair<Level, T>(a.cols, [&](int i, auto lanes) { P::store(a.y + at + i, normed(i, lanes), lanes); });
   }
 }
 
-template <class Level, class T> void Norms<Level, T>::layer(const typename kernels::layernorm<T>::args& a, int first, int count) {
+template <class Level, class T>
+[[gnu::flatten]] void Norms<Level, T>::layer(const typename kernels::layernorm<T>::args& a, int first, int count) {
   using S = Simd<Level>;
   for (int r = first; r < first + count; ++r) {
     const T* x = a.x + static_cast<std::ptrdiff_t>(r) * a.cols;

@@ -6,6 +6,8 @@
 
 namespace atom::cpu {
 
+inline constexpr int widest_head = 256;  // whose angles and weights lie sorted on the stack
+
 /// kernels::rope's arguments; the head width is a number here, q_norm is null where the key has no QK-norm.
 template <class T> struct RopeRows {
   T* qkv;                // (rows, (heads + 2 * kv_heads) * d), row stride ld

@@ -66,6 +66,10 @@ template <class Level> struct Simd256 : SimdBase<Level> {
     const V scaled = p * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
     return _mm256_and_ps(scaled, _mm256_cmp_ps(n, set(-126), _CMP_NLT_UQ));
   }
+  /// The same for n in [-126, 127].
+  static V scale_within(V p, V n) {
+    return p * _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+  }
   static float first(V a) { return _mm256_cvtss_f32(a); }
   static float sum(V a) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -104,24 +108,57 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   }
   template <class P> static V load(const P* p, Whole) { return load(p); }
   template <class P> static void store(P* p, V v, Whole) { store(p, v); }
-  /// Stores what rounded() returned: nothing is left to round.
-  template <class Lanes> static void store_rounded(float* p, V v, Lanes lanes) { store(p, v, lanes); }
-  static void store_rounded(bf16* p, V v, Whole) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), upper_halves(_mm256_castps_si256(v)));
+  /// 1 / x, relative error 2^-22; 0 or anything tiny where that is denormal.
+  static V reciprocal(V x) {
+    const V y = _mm256_rcp_ps(x);
+    return fma(y, negated_fma(x, y, set(1)), y);
   }
-  static void store_rounded(bf16* p, V v, Tail t) { store(p, v, t); }
   static V keep(V v, Tail t) {  // lanes beyond the tail become zero
     return _mm256_and_ps(
         v, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(t.n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))));
   }
   static V keep(V v, Whole) { return v; }
-  /// v as it would be after a trip through memory.
-  static V rounded(V v, const float*) { return v; }
-  static V rounded(V v, const bf16*) {
-    return _mm256_castsi256_ps(_mm256_and_si256(round_to_bf16(v), _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+
+  // Rows of bf16, two vectors at a time: the even elements and the odd ones (simd_pair.hpp).
+  using Words = __m256i;
+  struct WordTail {
+    int n;
+  };
+  static WordTail word_tail(int n) { return {n}; }
+  static Words load_words(const bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Words load_words(const bf16* p, WordTail t) {
+    bf16 whole[2 * width] = {};
+    __builtin_memcpy(whole, p, static_cast<std::size_t>(t.n) * sizeof(bf16));
+    return load_words(whole);
+  }
+  static void store_words(bf16* p, Words w) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), w); }
+  static void store_words(bf16* p, Words w, WordTail t) {
+    bf16 whole[2 * width];
+    store_words(whole, w);
+    __builtin_memcpy(p, whole, static_cast<std::size_t>(t.n) * sizeof(bf16));
+  }
+  static V even(Words w) { return _mm256_castsi256_ps(_mm256_slli_epi32(w, 16)); }
+  static V odd(Words w) { return upper(w); }
+  static Words narrow(V even, V odd) {
+    return _mm256_blend_epi16(_mm256_srli_epi32(round_to_bf16(even), 16), round_to_bf16(odd), 0xaa);
+  }
+  static void round_to_bf16(V& even, V& odd) { even = upper(round_to_bf16(even)), odd = upper(round_to_bf16(odd)); }
+  static V evens(V low, V high) { return in_order(_mm256_shuffle_ps(low, high, 0x88)); }
+  static V odds(V low, V high) { return in_order(_mm256_shuffle_ps(low, high, 0xdd)); }
+  static __m128i bytes(V even, V odd) {  // whole numbers in [-128, 127]
+    const __m256i words = _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xaa);
+    return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  }
+  static void store_bytes(int8* p, V even, V odd) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes(even, odd)); }
+  static void store_bytes(int8* p, V even, V odd, WordTail t) {
+    int8 whole[2 * width];
+    store_bytes(whole, even, odd);
+    __builtin_memcpy(p, whole, static_cast<std::size_t>(t.n));
   }
 
  private:
+  static V upper(__m256i u) { return _mm256_castsi256_ps(_mm256_and_si256(u, _mm256_set1_epi32(static_cast<int>(0xffff0000)))); }
+  static V in_order(V v) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8)); }
   static unsigned bits(V mask) { return static_cast<unsigned>(_mm256_movemask_ps(mask)); }
   static V widen(__m128i raw) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(raw), 16)); }
   static __m128i pack(__m256i v) { return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)); }
@@ -172,6 +209,7 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static V scale(V p, V n) {  // the mask also keeps denormal results, which cost 100 cycles each, from being made
     return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, set(-126), _CMP_NLT_UQ), p, n);
   }
+  static V scale_within(V p, V n) { return _mm512_scalef_ps(p, n); }
   static float first(V a) { return _mm512_cvtss_f32(a); }
   static float sum(V a) {
     const __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -206,19 +244,40 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static void store(int8* p, V v, Tail t) { _mm_mask_storeu_epi8(p, t.mask, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))); }
   template <class P> static V load(const P* p, Whole) { return load(p); }
   template <class P> static void store(P* p, V v, Whole) { store(p, v); }
-  template <class Lanes> static void store_rounded(float* p, V v, Lanes lanes) { store(p, v, lanes); }
-  static void store_rounded(bf16* p, V v, Whole) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), upper_halves(_mm512_castps_si512(v)));
+  static V reciprocal(V x) {
+    const V y = _mm512_rcp14_ps(x);
+    return fma(y, negated_fma(x, y, set(1)), y);
   }
-  static void store_rounded(bf16* p, V v, Tail t) { store(p, v, t); }
   static V keep(V v, Tail t) { return _mm512_maskz_mov_ps(t.mask, v); }
   static V keep(V v, Whole) { return v; }
-  static V rounded(V v, const float*) { return v; }
-  static V rounded(V v, const bf16*) {
-    return _mm512_castsi512_ps(_mm512_and_si512(round_to_bf16(v), _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+
+  using Words = __m512i;
+  struct WordTail {
+    __mmask32 mask;
+  };
+  static WordTail word_tail(int n) { return {(__mmask32{1} << n) - 1}; }
+  static Words load_words(const bf16* p) { return _mm512_loadu_si512(p); }
+  static Words load_words(const bf16* p, WordTail t) { return _mm512_maskz_loadu_epi16(t.mask, p); }
+  static void store_words(bf16* p, Words w) { _mm512_storeu_si512(p, w); }
+  static void store_words(bf16* p, Words w, WordTail t) { _mm512_mask_storeu_epi16(p, t.mask, w); }
+  static V even(Words w) { return _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)); }
+  static V odd(Words w) { return upper(w); }
+  static Words narrow(V even, V odd) {
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(round_to_bf16(even), 16), round_to_bf16(odd));
   }
+  static void round_to_bf16(V& even, V& odd) { even = upper(round_to_bf16(even)), odd = upper(round_to_bf16(odd)); }
+  static V evens(V low, V high) { return _mm512_permutex2var_ps(low, every_second(), high); }
+  static V odds(V low, V high) { return _mm512_permutex2var_ps(low, _mm512_add_epi32(every_second(), _mm512_set1_epi32(1)), high); }
+  static __m256i bytes(V even, V odd) {
+    return _mm512_cvtepi16_epi8(
+        _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16)));
+  }
+  static void store_bytes(int8* p, V even, V odd) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes(even, odd)); }
+  static void store_bytes(int8* p, V even, V odd, WordTail t) { _mm256_mask_storeu_epi8(p, t.mask, bytes(even, odd)); }
 
  private:
+  static V upper(__m512i u) { return _mm512_castsi512_ps(_mm512_and_si512(u, _mm512_set1_epi32(static_cast<int>(0xffff0000)))); }
+  static __m512i every_second() { return _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30); }
   static V widen(__m256i raw) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16)); }
   static __m512i round_to_bf16(V v) {
     const __m512i u = _mm512_castps_si512(v);
@@ -230,6 +289,27 @@ template <class Level> struct Simd512 : SimdBase<Level> {
 };
 template <> struct Simd<Avx512> : Simd512<Avx512> {};
 template <> struct Simd<Amx> : Simd512<Amx> {};
+#endif
+
+#if defined(__AVX512BF16__)
+/// Rounds pairs to bf16 in hardware. Unlike atom::bf16 that makes denormals 0 and keeps what a NaN carries.
+template <> struct Simd<Avx512Bf16> : Simd512<Avx512Bf16> {
+  static Words narrow(V even, V odd) {
+    const __m512i halves = __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(odd, even));
+    return _mm512_permutexvar_epi16(alternating(), halves);
+  }
+  static void round_to_bf16(V& e, V& o) {
+    const Words w = narrow(e, o);
+    e = even(w), o = odd(w);
+  }
+
+ private:
+  static __m512i alternating() {  // 0, 16, 1, 17 ...
+    return _mm512_add_epi32(
+        _mm512_set1_epi32(0x100000),
+        _mm512_mullo_epi32(_mm512_set1_epi32(0x10001), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+  }
+};
 #endif
 
 /// 1 + f terms[0] + f^2 terms[1] ...
@@ -264,13 +344,6 @@ template <class Level> typename Simd<Level>::V exp(typename Simd<Level>::V x) {
   const auto f = S::negated_fma(n, S::set(ln2_low), S::negated_fma(n, S::set(ln2_high), x)) * S::set(log2e);
   return S::scale(polynomial<Level>(f, S::exp2_terms), n);
 }
-
-/// e^x as exact as a result of type T deserves: bf16, or float.
-template <class Level> typename Simd<Level>::V exp_for(typename Simd<Level>::V x, const bf16*) {
-  using S = Simd<Level>;
-  return exp2_coarse<Level>(S::min(S::set(100), x) * S::set(1.44269504f));
-}
-template <class Level> typename Simd<Level>::V exp_for(typename Simd<Level>::V x, const float*) { return exp<Level>(x); }
 
 /// Calls step(i, lanes) for i = 0, width, 2 width ...: lanes is Whole, or Tail for a last incomplete vector.
 template <class Level, class Step> void each(int n, Step step) {
