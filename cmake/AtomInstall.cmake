@@ -6,7 +6,7 @@ file(GLOB_RECURSE atom_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/*
 target_sources(atom INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${atom_headers})
 
 set(atom_libraries atom)
-foreach(library atom_kernels atom_engine atom_builds atom_tools)
+foreach(library atom_kernels atom_gpu atom_engine atom_builds atom_tools)
   if(TARGET ${library})
     list(APPEND atom_libraries ${library})
   endif()

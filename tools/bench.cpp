@@ -48,7 +48,7 @@ std::vector<double> measure(engine::Session& session, int vocab, const Measured&
   for (int r = -1; r < repetitions; ++r) {
     session.truncate(t.depth);
     const auto start = std::chrono::steady_clock::now();
-    if (t.prompt) session.feed(prompt);
+    if (t.prompt) session.host(session.feed(prompt));  // timed until they are there
     for (int i = 0, token = 1; i < t.generated; ++i) token = session.sample(session.decode(token), {.temperature = 0});
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (r >= 0) rates.push_back((t.prompt + t.generated) / std::max(seconds, 1e-9));

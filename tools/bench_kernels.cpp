@@ -80,9 +80,7 @@ struct Kernel {
   double seconds = 0;  // of all launches
 };
 
-struct Ceilings {
-  double gbytes, gflops;
-};
+using engine::Ceilings;
 
 struct Report {
   std::string step;
@@ -137,12 +135,14 @@ Ceilings ceilings(int threads, bool int8) {
   return {bench::read_bandwidth(pool, bench::operands(bytes), bytes), bench::peak(pool, unit)};
 }
 
+double share(double rate, double most) { return most > 0 ? rate / most : 0; }
+
 struct Rates {
   double gbytes, gflops, roofline;  // roofline: share of the time in which the machine could have done it
 };
 Rates rates(const Kernel& k, const Ceilings& most) {
   const double seconds = std::max(k.seconds, 1e-12), gb = k.cost.bytes * 1e-9 / seconds, gf = k.cost.flops * 1e-9 / seconds;
-  return {gb, gf, std::max(gb / most.gbytes, gf / most.gflops)};
+  return {gb, gf, std::max(share(gb, most.gbytes), share(gf, most.gflops))};
 }
 
 void print_table(const Report& report, const Ceilings& most) {
@@ -201,11 +201,14 @@ int bench_kernels(const BenchKernelsOptions& o) {
   }
   options.context_tokens = pages * kernels::page_tokens;
   engine::Executor executor(options, *o.model.builds);
+  const auto devices = executor.build().device->list();  // a device says what it does at most; the host is measured
   const int threads = o.model.threads ? o.model.threads : system_info().cpus_usable;
-  const Ceilings most = ceilings(threads, executor.build().quant == "int8");
+  const Ceilings most = devices.empty() ? ceilings(threads, executor.build().quant == "int8") : devices.front().most;
   if (o.output == "table")
-    std::printf("%s, %s, %d threads; the machine reads %.1f GB/s and does %.0f GFLOP/s\n", model_name(options.model_dir).c_str(),
-                executor.build().name.c_str(), threads, most.gbytes, most.gflops);
+    std::printf("%s, %s, %s; it reads %.1f GB/s and does %.0f GFLOP/s\n", model_name(options.model_dir).c_str(),
+                executor.build().name.c_str(),
+                devices.empty() ? (std::to_string(threads) + " threads").c_str() : devices.front().name.c_str(), most.gbytes,
+                most.gflops);
   if (o.output == "csv") std::puts("step,kernel,shape,launches,microseconds,share,gb_per_second,gflops,roofline");
   std::vector<Report> reports;
   for (Step& step : steps) {

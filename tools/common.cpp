@@ -12,7 +12,6 @@
 #include "atom/core/error.hpp"
 #include "atom/engine/output_file.hpp"
 #include "atom/engine/safetensors.hpp"
-#include "atom/engine/system_memory.hpp"
 
 namespace atom::tools {
 
@@ -47,7 +46,11 @@ engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Pr
   e.tensor_parallel_size = options.tensor_parallel_size;
   e.threads = options.threads;
   e.context_tokens = options.max_model_len;
-  e.memory_limit = static_cast<std::size_t>(static_cast<double>(engine::usable_memory()) * options.gpu_memory_utilization);
+  e.memory_share = options.gpu_memory_utilization;
+  const engine::CompilationConfig& k = options.compilation_config;
+  const bool graphs =
+      k.use_cudagraph && k.cudagraph_mode.value_or(engine::CUDAGraphMode::FULL).decode_mode() == engine::CUDAGraphMode::FULL;
+  if (graphs && !options.enforce_eager) e.graph_sizes = {1};
   e.progress = progress;
   return e;
 }

@@ -1,6 +1,7 @@
 // atom doctor: what this machine offers, what this program holds, and, for a model, what would run or why nothing can.
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <set>
 
 #include "atom/core/cpu_features.hpp"
@@ -60,7 +61,7 @@ std::string joined(const Names& items) {
 // What would run: the build and the memory it takes, from a dry run; or the sentence that says why not.
 struct Verdict {
   std::string build, refusal;
-  std::size_t bytes = 0;
+  std::size_t bytes = 0, available = 0;
   int context = 0;
 };
 
@@ -76,6 +77,7 @@ Verdict verdict(const DoctorOptions& o) {
     v.build = dry.build().name;
     v.bytes = m.weights + m.weights_in_file + m.kv_cache + m.activations + m.sampling + m.rope_table;
     v.context = dry.context_tokens();
+    v.available = dry.available_memory();
   } catch (const Error& e) {
     v.refusal = e.what();
   }
@@ -86,6 +88,18 @@ double read_bandwidth(int threads) {
   constexpr std::size_t bytes = std::size_t{512} << 20;
   ThreadPool pool(threads, 0);
   return bench::read_bandwidth(pool, bench::operands(bytes), bytes);
+}
+
+// The GPUs that this program's back ends find.
+std::vector<engine::DeviceInfo> gpus(const engine::Registry& builds) {
+  std::set<const engine::DeviceKind*> kinds;
+  std::vector<engine::DeviceInfo> all;
+  for (const engine::Variant& v : builds.variants())
+    if (kinds.insert(v.device).second) std::ranges::move(v.device->list(), std::back_inserter(all));
+  return all;
+}
+bool has_gpu_backend(const engine::Registry& builds) {
+  return std::ranges::any_of(builds.variants(), [](const engine::Variant& v) { return !v.device->host_memory; });
 }
 
 double gib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
@@ -107,7 +121,14 @@ void print_json(const DoctorOptions& o, const SystemInfo& s, double bandwidth) {
     b.text("activation", std::string(name_of(v.act))).text("backend", std::string(v.backend));
     list += (list.empty() ? "" : ", ") + b.done();
   }
-  out.raw("cpu", cpu.done()).raw("memory", memory.done()).raw("gpus", "[]").raw("builds", "[" + list + "]");
+  std::string devices;
+  for (const engine::DeviceInfo& d : gpus(*o.model.builds)) {
+    JsonObject g;
+    g.text("name", d.name).text("architecture", d.architecture).number("bytes", d.memory).number("available_bytes", d.available);
+    g.number("gb_per_second", d.most.gbytes).number("bf16_gflops", d.most.gflops);
+    devices += (devices.empty() ? "" : ", ") + g.done();
+  }
+  out.raw("cpu", cpu.done()).raw("memory", memory.done()).raw("gpus", "[" + devices + "]").raw("builds", "[" + list + "]");
   if (!o.model.model.empty()) {
     const Verdict v = verdict(o);
     JsonObject m;
@@ -147,7 +168,13 @@ int doctor(const DoctorOptions& o) {
               s.transparent_huge_pages.empty() ? "unknown" : s.transparent_huge_pages.c_str(),
               never ? " (slower; write madvise to /sys/kernel/mm/transparent_hugepage/enabled)" : "", s.huge_pages,
               s.huge_page_bytes >> 10);
-  std::printf("gpus         none: this build has no GPU backend\n");
+  const auto devices = gpus(*o.model.builds);
+  for (const engine::DeviceInfo& d : devices)
+    std::printf("gpu          %s, %s: %.1f GiB, %.1f GiB free; at most %.0f GB/s, %.0f TFLOP/s in bf16\n", d.name.c_str(),
+                d.architecture.c_str(), gib(d.memory), gib(d.available), d.most.gbytes, d.most.gflops / 1000);
+  if (devices.empty())
+    std::printf("gpus         none: %s\n",
+                has_gpu_backend(*o.model.builds) ? "no driver answers" : "this build has no GPU backend");
   for (const Family& f : families(*o.model.builds))
     std::printf("builds       %s: head_dim %s; weights %s; quant %s; activation %s; backend %s\n", f.name.c_str(),
                 joined(f.head_dims).c_str(), joined(f.weights).c_str(), joined(f.schemes).c_str(), joined(f.activations).c_str(),
@@ -159,7 +186,7 @@ int doctor(const DoctorOptions& o) {
     std::printf("             cannot run: %s\n", v.refusal.c_str());
   else
     std::printf("             runs on %s; %.2f GiB for %d tokens of context%s\n", v.build.c_str(), gib(v.bytes), v.context,
-                v.bytes > engine::usable_memory(s.memory) ? ", more than is left: lower --max-model-len or use --quant int8" : "");
+                v.bytes > v.available ? ", more than is left: lower --max-model-len or use --quant int8" : "");
   return 0;
 }
 

@@ -3,6 +3,7 @@
 // what the door is for.
 #include <Eigen/Core>
 
+#include "atom/engine/device.hpp"
 #include "atom/ops/cpu.hpp"
 
 namespace atom {
@@ -41,7 +42,14 @@ template <class Y> struct impl<kernels::linear<quant::No, bf16, Y>, EigenCpu> {
 };
 
 namespace engine {
-template <> inline constexpr std::string_view backend_name<EigenCpu> = "eigen";
+template <> inline const DeviceKind& device_kind<EigenCpu>() {
+  static const DeviceKind kind = [] {
+    DeviceKind k = device_kind<Cpu>();
+    k.backend = "eigen";
+    return k;
+  }();
+  return kind;
 }
+}  // namespace engine
 
 }  // namespace atom

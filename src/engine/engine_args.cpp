@@ -7,7 +7,6 @@
 #include "atom/engine/executor.hpp"
 #include "atom/engine/memory.hpp"
 #include "atom/engine/settings.hpp"
-#include "atom/engine/system_memory.hpp"
 
 namespace atom::engine {
 
@@ -19,8 +18,6 @@ using Level = CompilationLevel;
 
 [[noreturn]] void refuse(const std::string& field, const std::string& why) { throw Error(field + ": " + why); }
 
-bool has_device_graphs(const Variant& v) { return v.backend != "cpu" && v.backend != "ref"; }
-
 /// Every dimension is a constant of the program.
 bool specialised(const Variant& v) {
   const model::ModelSpec& s = *v.spec;
@@ -29,18 +26,19 @@ bool specialised(const Variant& v) {
   return std::ranges::find(holes, dynamic) == holes.end();
 }
 
+/// A recorded step has constants for dimensions and for its memory plan, whatever the build left open.
 int highest_level(const Variant& v) {
-  if (!specialised(v)) return Level::NO_COMPILATION;
-  return has_device_graphs(v) ? Level::PIECEWISE : Level::DYNAMO_ONCE;
+  if (v.device->graphs) return Level::PIECEWISE;
+  return specialised(v) ? Level::DYNAMO_ONCE : Level::NO_COMPILATION;
 }
 
 void decide_level(Config& c, const Variant& v) {
   int& level = c.compilation_config.level;
   const int most = highest_level(v);
-  if (level == Level::PIECEWISE && !has_device_graphs(v))
+  if (level == Level::PIECEWISE && !v.device->graphs)
     refuse("level", "3 needs device graphs, and so a device back end; this program runs on " + std::string(v.backend) +
                         ": at most " + std::to_string(Level::DYNAMO_ONCE));
-  if (level > most)
+  if (level > most || ((level == Level::DYNAMO_AS_IS || level == Level::DYNAMO_ONCE) && !specialised(v)))
     refuse("level", std::to_string(level) + " needs a program made for this model: atom build --model DIR -o PROGRAM; " + v.name +
                         " runs any model of its kind, at level " + std::to_string(most));
   if (level < 0) level = c.enforce_eager ? Level::NO_COMPILATION : most;
@@ -49,10 +47,13 @@ void decide_level(Config& c, const Variant& v) {
 void decide_graphs(Config& c, const Variant& v) {
   CompilationConfig& k = c.compilation_config;
   const CUDAGraphMode asked = k.cudagraph_mode.value_or(CUDAGraphMode::NONE);
-  if (asked != CUDAGraphMode::NONE && !has_device_graphs(v))
+  if (asked != CUDAGraphMode::NONE && !v.device->graphs)
     refuse("cudagraph_mode", std::string(asked.name()) + " needs a device back end; this program runs on " +
                                  std::string(v.backend) + ": use NONE, or leave it out");
-  if (!k.cudagraph_mode) k.cudagraph_mode = k.level == Level::PIECEWISE ? CUDAGraphMode::PIECEWISE : CUDAGraphMode::NONE;
+  if (asked.requires_piecewise_compilation())
+    refuse("cudagraph_mode", std::string(asked.name()) + " cuts a step at attention, which is not built; use FULL, which records " +
+                                 "whole steps of answers, or NONE");
+  if (!k.cudagraph_mode) k.cudagraph_mode = k.level == Level::PIECEWISE ? CUDAGraphMode::FULL : CUDAGraphMode::NONE;
   if (c.enforce_eager || !k.use_cudagraph) k.cudagraph_mode = CUDAGraphMode::NONE;
   if (*k.cudagraph_mode == CUDAGraphMode::NONE) {
     for (const auto& [sizes, field] :
@@ -137,6 +138,7 @@ ExecutorOptions executor_options(const Config& c) {
   o.context_tokens = c.num_kvcache_blocks > 0 ? c.num_kvcache_blocks * page : page;
   o.max_model_len = c.max_model_len;
   o.memory_limit = c.memory_limit;
+  o.graph_sizes = c.graph_bs;
   return o;
 }
 
@@ -150,7 +152,6 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
   c.torch_dtype = c.hf_config.dtype;
   c.quant_config = c.quant;
   c.parallel_config.world_size = c.tensor_parallel_size;
-  c.memory_limit = static_cast<std::size_t>(static_cast<double>(usable_memory()) * c.gpu_memory_utilization);
   if (c.eos_token_ids.empty()) c.eos_token_ids = c.generation_config.eos_token_ids;
   if (c.eos_token_id >= 0) c.eos_token_ids = {c.eos_token_id};
   c.eos_token_ids.insert(c.eos_token_ids.end(), c.stop_token_ids.begin(), c.stop_token_ids.end());
@@ -162,6 +163,7 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
   plan.context_tokens = page;
   const Executor dry(plan, builds);
   c.build = dry.build().name;
+  c.memory_limit = static_cast<std::size_t>(static_cast<double>(dry.available_memory()) * c.gpu_memory_utilization);
   decide_level(c, dry.build());
   decide_graphs(c, dry.build());
   decide_kv_dtype(c, dry.memory());

@@ -1,19 +1,12 @@
 #include "atom/engine/executor.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <exception>
 #include <optional>
 #include <sched.h>
-#include <utility>
 
-#include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
 #include "atom/engine/loader.hpp"
 #include "atom/engine/rank_team.hpp"
-#include "atom/engine/system_memory.hpp"
-#include "atom/ops/attention_cpu.hpp"
-#include "atom/ops/linear_cpu.hpp"
 #include "atom/ops/rope_table.hpp"
 
 namespace atom::engine {
@@ -21,13 +14,12 @@ namespace atom::engine {
 namespace {
 
 struct RankState {
-  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Device> device;  // outlives what is attached to it
   ThreadComm comm;
   std::unique_ptr<AnyModel> model;
   model::ParamTable parameters;
+  DeviceRequest request;
   std::size_t kv_bytes = 0, scratch_bytes = 0;
-  kernels::LinearScratch kernel_scratch{};
-  Block weights, kv, scratch;
 };
 
 int usable_cpus() {
@@ -53,13 +45,6 @@ Dummy dummy_of(const std::string& name) {
   return static_cast<Dummy>(at - names);
 }
 
-// What the Cpu kernels need of a pool, whatever the batch.
-kernels::LinearScratch kernel_scratch(const model::ModelSpec& local) {
-  auto scratch = kernels::linear_scratch(std::max({local.d_model, local.d_ff, model::size(local, model::Axis::q)}));
-  scratch.thread = std::max(scratch.thread, attention_scratch_bytes(local.attn.heads, local.attn.kv_heads, local.attn.head_dim));
-  return scratch;
-}
-
 // The step that needs the most scratch: every temporary grows with rows and logits.
 Batch largest_batch(const ExecutorOptions& options) {
   static constexpr int some_row = 0;
@@ -75,25 +60,47 @@ std::string mib(std::size_t bytes) { return std::to_string((bytes + (std::size_t
 
 // The plan as a message, and what would make it fit. `taken`: bytes in all.
 [[noreturn]] void refuse(const std::string& model_dir, const MemoryUse& m, std::size_t taken, std::size_t limit, int context,
-                         int ranks, bool quantised) {
+                         int ranks, bool quantised, bool on_host) {
   const auto line = [](const char* what, std::size_t bytes) { return "\n  " + std::string(what) + mib(bytes); };
-  std::string text = model_dir + ": memory: " + mib(taken) + " are needed, this process may take " + mib(limit) + ":";
+  std::string text = model_dir + ": memory: " + mib(taken) + " are needed, this process may take " + mib(limit) +
+                     (on_host ? ":" : " of the GPU's:");
   text += line("weights         ", m.weights);
   text += line("KV cache        ", m.kv_cache) + " for " + std::to_string(context) + " tokens";
   text += line("activations     ", m.activations);
-  text += line("thread scratch  ", m.thread_scratch) + line("sampling        ", m.sampling);
-  text += line("rope table      ", m.rope_table);
+  if (on_host) text += line("thread scratch  ", m.thread_scratch);
+  text += line("sampling        ", m.sampling) + line("rope table      ", m.rope_table);
   if (m.weights_in_file > 0) text += line("not counted     ", m.weights_in_file) + " of weights that stay in the mapped file";
   text += "\n";
   // Rounding to huge pages may cost each rank one more.
   const std::size_t others = taken - m.kv_cache + Block::rounded(1) * static_cast<std::size_t>(ranks), page = kernels::page_tokens;
   const std::size_t fit = limit > others ? (limit - others) / (m.kv_cache / static_cast<std::size_t>(context)) / page * page : 0;
+  const char* larger = on_host ? "free memory, or use a larger machine" : "free its memory, or use a larger one";
   if (fit >= page)
-    text += "a cache of " + std::to_string(fit) + " tokens would fit: lower --max-model-len or --num-kvcache-blocks";
+    text += "a cache of " + std::to_string(fit) + " tokens would fit: lower --max-model-len or --num-kvcache-blocks, ";
   else
-    text += std::string("no context is short enough: ") + (quantised ? "" : "use --quant int8, ");
-  throw Error(text + (fit >= page ? ", free memory, or use a larger machine" : "free memory, or use a larger machine"));
+    text += std::string("no context is short enough: ") + (quantised || !on_host ? "" : "use --quant int8, ");
+  throw Error(text + larger);
 }
+
+// The weights of one rank, from a checkpoint or made up.
+struct RankWeights final : WeightSource {
+  const Checkpoint* checkpoint;
+  Dummy dummy;
+  DType stored;
+  const model::ModelSpec& whole;
+  model::Rank rank;
+  Progress* progress;
+
+  RankWeights(const Checkpoint* c, Dummy d, DType t, const model::ModelSpec& s, model::Rank r, Progress* p)
+      : checkpoint(c), dummy(d), stored(t), whole(s), rank(r), progress(p) {}
+  WeightBytes plan(model::ParamTable& table) const {
+    return checkpoint ? plan_weights(*checkpoint, whole, rank, table) : plan_dummy(stored, whole, rank, table);
+  }
+  Block load(model::ParamTable& table, ThreadPool& pool) const override {
+    return checkpoint ? load_weights(*checkpoint, whole, rank, table, pool, progress)
+                      : load_dummy(dummy, stored, whole, rank, table, pool, progress);
+  }
+};
 
 }  // namespace
 
@@ -110,10 +117,11 @@ struct Executor::State {
   std::optional<ThreadGroup> group;
   std::vector<RankState> ranks;
   const Variant* variant = nullptr;
-  Block rope, sampling;
+  Block rope;
   MemoryUse memory;
   std::size_t parameters = 0;
-  int context_tokens = 0, max_position = 0, max_rows = 0, max_seqs = 0, max_logits = 0;
+  int context_tokens = 0, max_position = 0;
+  StepLimits limits;
 };
 
 Executor::Executor(const ExecutorOptions& options, const Registry& builds) : state_(std::make_unique<State>(options)) {
@@ -121,13 +129,10 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   const model::ModelSpec& spec = s.config.spec;
   const int tp = options.tensor_parallel_size;
   check_ranks(spec, tp);
-  if (options.backend == "cpu") static_cast<void>(cpu::isa());  // a machine without AVX2 is told here, before any kernel runs
   const NamedTensor* table = s.checkpoint ? s.checkpoint->find("model.embed_tokens.weight") : nullptr;
   const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
   s.variant = &builds.choose(wanted);
-  s.max_rows = options.max_rows;
-  s.max_seqs = options.max_seqs;
-  s.max_logits = options.max_logits;
+  const DeviceKind& kind = *s.variant->device;
   s.max_position =
       options.max_model_len > 0 ? std::min(options.max_model_len, s.config.numbers.max_position) : s.config.numbers.max_position;
   constexpr int page = kernels::page_tokens, most_tokens = 1 << 30;
@@ -140,108 +145,100 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   const auto positions = std::min(s.context_tokens, s.max_position);  // no sequence is longer
   s.memory.rope_table =
       static_cast<std::size_t>(positions) * static_cast<std::size_t>(s.config.numbers.rope.rotary_dim) * sizeof(float);
-  s.memory.sampling = static_cast<std::size_t>(s.max_logits) * static_cast<std::size_t>(spec.vocab) * (sizeof(float) + sizeof(int));
+  s.limits = {options.max_rows, options.max_seqs, options.max_logits, spec.vocab, (positions + page - 1) / page};
   const int threads = options.threads > 0 ? options.threads : usable_cpus(), each = std::max(1, threads / tp);
-  std::size_t taken = Block::rounded(s.memory.rope_table) + Block::rounded(s.memory.sampling);
+  const auto weights_of = [&](int r) {
+    return RankWeights(s.checkpoint ? &*s.checkpoint : nullptr, s.dummy, s.config.dtype, spec, {r, tp},
+                       r == 0 ? options.progress : nullptr);
+  };
+  std::size_t taken = Block::rounded(s.memory.rope_table);
   s.group.emplace(tp);
   s.ranks.resize(static_cast<std::size_t>(tp));
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
     const model::Rank which{r, tp};
+    rank.request = {spec, which, s.limits, each, threads <= usable_cpus() ? r * each : -1};
     rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
     rank.model->parameters(rank.parameters);
     bind_shapes(spec, which, rank.parameters);
-    const WeightBytes weights = s.checkpoint ? plan_weights(*s.checkpoint, spec, which, rank.parameters)
-                                             : plan_dummy(s.config.dtype, spec, which, rank.parameters);
+    const WeightBytes weights = weights_of(r).plan(rank.parameters);
     if (r == 0) s.parameters = count_parameters(spec, rank.parameters);
     rank.kv_bytes =
         rank.model->kv_bytes_per_token() * static_cast<std::size_t>(s.context_tokens) * static_cast<std::size_t>(spec.layers);
     rank.scratch_bytes = rank.model->plan(largest_batch(options)).scratch_bytes;
-    rank.kernel_scratch = kernel_scratch(model::shard(spec, which));
-    const std::size_t in_threads =
-        std::max(rank.kernel_scratch.thread, weights.scratch) * static_cast<std::size_t>(each) + rank.kernel_scratch.shared;
-    s.memory.weights += weights.copied;
-    s.memory.weights_in_file += weights.in_file;
     s.memory.kv_cache += rank.kv_bytes;
     s.memory.activations += rank.scratch_bytes;
-    s.memory.thread_scratch += in_threads;
-    taken += Block::rounded(weights.copied) + Block::rounded(rank.kv_bytes) + Block::rounded(rank.scratch_bytes) + in_threads;
+    taken += Block::rounded(rank.kv_bytes) + Block::rounded(rank.scratch_bytes) +
+             kind.plan(rank.request, rank.parameters, weights, s.memory);
   }
   if (options.dry) return;
-  if (const std::size_t limit = options.memory_limit ? options.memory_limit : usable_memory(); taken > limit)
-    refuse(options.model_dir, s.memory, taken, limit, s.context_tokens, tp, options.quant != "none");
+  const auto share = [&] { return static_cast<std::size_t>(static_cast<double>(kind.available()) * options.memory_share); };
+  if (const std::size_t limit = options.memory_limit ? options.memory_limit : share(); taken > limit)
+    refuse(options.model_dir, s.memory, taken, limit, s.context_tokens, tp, options.quant != "none", kind.host_memory);
 
   s.rope = Block(s.memory.rope_table, "rope table");
   ops::fill_rope_table(s.config.numbers.rope, positions, reinterpret_cast<float*>(s.rope.data()));
-  s.sampling = Block(s.memory.sampling, "sampling scratch");
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
-    const model::Rank which{r, tp};
-    rank.pool = std::make_unique<ThreadPool>(each, threads <= usable_cpus() ? r * each : -1);
-    rank.pool->reserve(rank.kernel_scratch.thread);
-    rank.pool->reserve_shared(rank.kernel_scratch.shared);
-    rank.kv = Block(rank.kv_bytes, "KV cache");
-    rank.scratch = Block(rank.scratch_bytes, "activations");
-    Progress* progress = r == 0 ? options.progress : nullptr;
-    rank.weights = s.checkpoint ? load_weights(*s.checkpoint, spec, which, rank.parameters, *rank.pool, progress)
-                                : load_dummy(s.dummy, s.config.dtype, spec, which, rank.parameters, *rank.pool, progress);
+    rank.device = kind.open(rank.request);
+    Device& device = *rank.device;
+    std::byte* kv = device.allocate(rank.kv_bytes, "KV cache");
+    std::byte* scratch = device.allocate(rank.scratch_bytes, "activations");
+    device.load(rank.parameters, weights_of(r));
     rank.parameters = {};
-    rank.model->attach({rank.pool.get(),
+    rank.model->attach({device.stream(),
                         &rank.comm,
-                        rank.scratch.data(),
-                        rank.scratch.bytes(),
-                        {rank.kv.data(), rank.kv_bytes / static_cast<std::size_t>(spec.layers) / 2},
-                        reinterpret_cast<const float*>(s.rope.data())});
+                        scratch,
+                        rank.scratch_bytes,
+                        {kv, rank.kv_bytes / static_cast<std::size_t>(spec.layers) / 2},
+                        reinterpret_cast<const float*>(device.share(s.rope.data(), s.memory.rope_table, "rope table")),
+                        kind.host_memory});
+    device.record(*rank.model, options.graph_sizes);
   }
 }
 
 Executor::~Executor() = default;
 
 float* Executor::forward(const Batch& batch) noexcept {
-  const float* logits = nullptr;
-  state_->team.every([&](int rank) noexcept {
-    const float* mine = state_->ranks[static_cast<std::size_t>(rank)].model->step(batch);
-    if (rank == 0) logits = mine;
+  float* logits = nullptr;
+  state_->team.every([&](int r) noexcept {
+    RankState& rank = state_->ranks[static_cast<std::size_t>(r)];
+    float* mine = rank.device->step(*rank.model, batch);
+    if (r == 0) logits = mine;
   });
-  return const_cast<float*>(logits);  // they lie in the first rank's scratch
+  return logits;
 }
 
 void Executor::sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept {
-  const int vocab = state_->config.spec.vocab;
-  auto* sorted = reinterpret_cast<float*>(state_->sampling.data());
-  auto* order = reinterpret_cast<int*>(sorted + static_cast<std::size_t>(state_->max_logits) * static_cast<std::size_t>(vocab));
-  state_->ranks.front().model->sample({logits, params, sorted, order, tokens, rows, vocab, vocab});
+  const RankState& first = state_->ranks.front();
+  first.device->sample(*first.model, logits, params, tokens, rows);
 }
+
+float* Executor::host(float* logits, int rows) noexcept { return state_->ranks.front().device->host(logits, rows); }
 
 const ModelConfig& Executor::config() const { return state_->config; }
 const Variant& Executor::build() const { return *state_->variant; }
 int Executor::vocab() const { return state_->config.spec.vocab; }
 int Executor::max_position() const { return state_->max_position; }
 int Executor::context_tokens() const { return state_->context_tokens; }
-int Executor::max_rows() const { return state_->max_rows; }
-int Executor::max_seqs() const { return state_->max_seqs; }
-int Executor::max_logits() const { return state_->max_logits; }
+int Executor::max_rows() const { return state_->limits.rows; }
+int Executor::max_seqs() const { return state_->limits.seqs; }
+int Executor::max_logits() const { return state_->limits.logits; }
 const MemoryUse& Executor::memory() const { return state_->memory; }
 Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }
 
 std::vector<double> Executor::time_launches(const Batch& batch, const kernels::SampleParams* params, int* tokens) {
-  AnyModel& model = *state_->ranks.front().model;
-  std::vector<std::int64_t> ended(plan(batch).launches.size() + 1);
-  LaunchClock clock{[]() noexcept -> std::int64_t {
-                      return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-                    },
-                    ended.data(), static_cast<int>(ended.size())};
-  std::int64_t last = clock.now();
-  model.clock(&clock);
+  const RankState& first = state_->ranks.front();
+  const auto watch = first.device->stopwatch(static_cast<int>(plan(batch).launches.size()) + 1);
+  first.model->clock(watch.get());
   const float* logits = forward(batch);
   sample(logits, params, tokens, batch.logits);
-  model.clock(nullptr);
-  std::vector<double> seconds;
-  for (const std::int64_t t : ended) seconds.push_back(static_cast<double>(t - std::exchange(last, t)) * 1e-9);
-  return seconds;
+  first.model->clock(nullptr);
+  return watch->seconds();
 }
 
+std::size_t Executor::available_memory() const { return state_->variant->device->available(); }
 std::size_t Executor::parameters() const { return state_->parameters; }
 
 }  // namespace atom::engine

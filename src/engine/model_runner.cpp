@@ -93,6 +93,8 @@ void ModelRunner::draw(std::span<const Scheduled> step, float* logits, int rows)
   const int vocab = model_.vocab();
   const auto row_of = [&](std::size_t row) { return logits + row * static_cast<std::size_t>(vocab); };
   std::size_t row = 0;
+  const auto reads = [](const Scheduled& s) { return s.sequence->edits || s.sequence->logprobs >= 0; };
+  if (rows > 0 && std::ranges::any_of(step, reads)) logits = model_.host(logits, rows);
   for (const auto& [s, tokens] : step) {
     if (tokens != s->remaining()) continue;
     s->draw.counter = static_cast<std::uint64_t>(s->generated());

@@ -29,9 +29,9 @@ void Session::check(std::span<const int> tokens) const {
                 std::to_string(length_ + room()) + " are taken; shorten the text or raise the context length");
 }
 
-const float* Session::feed(std::span<const int> tokens) {
+float* Session::feed(std::span<const int> tokens) {
   check(tokens);
-  const float* logits = nullptr;
+  float* logits = nullptr;
   while (!tokens.empty()) {
     const auto n = std::min(tokens.size(), static_cast<std::size_t>(executor_.max_rows()));
     logits = step(tokens.first(n), 1);
@@ -40,9 +40,9 @@ const float* Session::feed(std::span<const int> tokens) {
   return logits;
 }
 
-const float* Session::decode(int token) noexcept { return step({&token, 1}, 1); }
+float* Session::decode(int token) noexcept { return step({&token, 1}, 1); }
 
-const float* Session::step(std::span<const int> tokens, int logits) noexcept {
+float* Session::step(std::span<const int> tokens, int logits) noexcept {
   const int rows = static_cast<int>(tokens.size());
   std::copy(tokens.begin(), tokens.end(), tokens_.begin());
   std::iota(positions_.begin(), positions_.begin() + rows, length_);

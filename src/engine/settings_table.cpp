@@ -68,7 +68,7 @@ constexpr Setting table[] = {
     {.group = G::model,
      .field = "backend",
      .place = at<&Args::backend>,
-     .meaning = "Where kernels run, cpu or ref; ref is the specification, and slow"},
+     .meaning = "Where kernels run: cpu; ref, which is the specification, and slow; hip, one GPU, in programs built with ATOM_GPU"},
     {.group = G::model,
      .field = "activation",
      .place = at<&Args::activation>,
@@ -106,7 +106,8 @@ constexpr Setting table[] = {
     {.group = G::model,
      .field = "gpu_memory_utilization",
      .place = at<&Args::gpu_memory_utilization>,
-     .meaning = "Share of the memory this process may take (of this machine, its control group, its address space) for weights, KV "
+     .meaning = "Share of the memory this process may take (of this machine, its control group, its address space; of the GPU) for "
+                "weights, KV "
                 "cache and scratch together",
      .low = 0.01,
      .high = 1},
@@ -204,7 +205,8 @@ constexpr Setting table[] = {
      .meaning =
          "0: any model, dimensions read at run time; 1: dimensions are constants; 2: and the memory plan of a step is made once; "
          "3: "
-         "and steps replay device graphs; -1: the highest that the program offers (0, or 2 when it was made by `atom build`). A "
+         "and steps replay device graphs; -1: the highest that the program offers (0, 2 when it was made by `atom build`, 3 on a "
+         "GPU). A "
          "lower level than the program offers changes nothing on the CPU",
      .low = -1,
      .high = 3},
@@ -221,7 +223,7 @@ constexpr Setting table[] = {
      .place = in<compilation, &Compilation::cudagraph_mode>,
      .meaning =
          "Which steps replay a graph: NONE, PIECEWISE, FULL, FULL_DECODE_ONLY, FULL_AND_PIECEWISE; unset: NONE below level 3, "
-         "PIECEWISE at 3. Any but NONE needs a device back end"},
+         "FULL at 3, which records steps of answers. Any but NONE needs a device back end; those with PIECEWISE are not built"},
     {.group = G::compilation,
      .field = "compilation_config.cudagraph_capture_sizes",
      .place = in<compilation, &Compilation::cudagraph_capture_sizes>,

@@ -299,7 +299,19 @@ Machine::~Machine() = default;
 const std::string& Machine::fault() const noexcept { return state_->fault; }
 void Machine::clear() noexcept { state_->fault.clear(); }
 void Machine::run_blocks(const Launch& l) noexcept {
-  if (state_->fault.empty()) state_->run(l);
+  if (recording_) {
+    const auto* args = static_cast<const std::byte*>(l.args);
+    recording_->launches_.push_back({l, {args, args + l.args_bytes}});
+  } else if (state_->fault.empty()) {
+    state_->run(l);
+  }
+}
+void Machine::replay(const Recording& what) noexcept {
+  for (const Recording::Recorded& r : what.launches_) {
+    Launch l = r.launch;
+    l.args = r.args.data();
+    run_blocks(l);
+  }
 }
 
 // The free functions speak for the thread at work.

@@ -1,6 +1,9 @@
 #include "atom/gpu/runtime.hpp"
 
+#include <chrono>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "atom/core/error.hpp"
 
@@ -12,6 +15,15 @@ namespace {
 void check(hipError_t e, const char* what) {
   if (e != hipSuccess) throw Error(std::string("gpu: ") + what + ": " + hipGetErrorString(e));
 }
+/// bf16 multiply-adds of a multiprocessor's matrix units per clock.
+double products_per_clock(std::string_view architecture) {
+  static constexpr std::pair<std::string_view, double> known[] = {
+      {"sm_80", 1024}, {"sm_86", 512}, {"sm_89", 512}, {"sm_90", 2048}, {"sm_100", 4096}, {"gfx90a", 512}, {"gfx942", 1024}};
+  for (const auto& [name, rate] : known)
+    if (architecture.substr(0, architecture.find(':')) == name) return rate;
+  return 0;
+}
+
 hipStream_t raw(Hip::stream s) { return reinterpret_cast<hipStream_t>(s); }
 
 }  // namespace
@@ -21,13 +33,39 @@ int device_count() noexcept {
   return hipGetDeviceCount(&n) == hipSuccess ? n : 0;
 }
 
+std::string driver_says() {
+  int n = 0;
+  const hipError_t e = hipGetDeviceCount(&n);
+  return e == hipSuccess ? "the driver knows of no device" : hipGetErrorString(e);
+}
+std::string_view compiled_for() noexcept { return ATOM_GPU_ARCH; }
+
 Device device(int index) {
   hipDeviceProp_t p;
   if (index < 0 || index >= device_count())
     throw Error("gpu: device " + std::to_string(index) +
                 ": not on this machine, or its driver does not answer; choose another backend");
   check(hipGetDeviceProperties(&p, index), "properties of the device");
-  return {p.name, architecture_of(p), p.multiProcessorCount, p.warpSize, p.totalGlobalMem, static_cast<std::size_t>(p.l2CacheSize)};
+  Device d{p.name,     architecture_of(p), p.multiProcessorCount,
+           p.warpSize, p.totalGlobalMem,   static_cast<std::size_t>(p.l2CacheSize)};
+  const auto kilohertz = [&](hipDeviceAttribute_t clock) {
+    int khz = 0;
+    return hipDeviceGetAttribute(&khz, clock, index) == hipSuccess ? double{1} * khz : 0;
+  };
+  d.gbytes = kilohertz(hipDeviceAttributeMemoryClockRate) * 2 * p.memoryBusWidth / 8 * 1e-6;
+  d.gflops = kilohertz(hipDeviceAttributeClockRate) * d.multiprocessors * products_per_clock(d.architecture) * 2 * 1e-6;
+  return d;
+}
+
+std::size_t free_memory(int index) {
+  int before = 0;
+  check(hipGetDevice(&before), "the device in use");
+  std::size_t free = 0, total = 0;
+  check(hipSetDevice(index), "choosing a device");
+  const hipError_t e = hipMemGetInfo(&free, &total);
+  check(hipSetDevice(before), "choosing a device");
+  check(e, "memory of the device");
+  return free;
 }
 
 void check_launches(const char* where) { check(hipGetLastError(), where); }
@@ -50,14 +88,22 @@ void Stream::wait() const {
   check_launches("launches on a stream");
 }
 
-void* allocate(std::size_t bytes) {
+void* allocate(std::size_t bytes, const char* what) {
   void* p = nullptr;
   const hipError_t e = hipMalloc(&p, bytes == 0 ? 1 : bytes);
-  if (e != hipSuccess)
-    throw Error("gpu: " + std::to_string(bytes) + " bytes of device memory: " + hipGetErrorString(e) +
-                "; choose a smaller model, cache or batch");
+  if (e != hipSuccess) {
+    (void)hipGetLastError();  // it is told here
+    throw Error("gpu: " + std::string(what) + ": " + std::to_string((bytes >> 20) + 1) + " MiB of device memory: " +
+                hipGetErrorString(e) + "; choose a smaller model, cache or batch, or lower --gpu-memory-utilization");
+  }
   return p;
 }
+void* allocate_pinned(std::size_t bytes) {
+  void* p = nullptr;
+  check(hipHostMalloc(&p, bytes == 0 ? 1 : bytes, 0), "pinned memory of the host");
+  return p;
+}
+void release_pinned(void* p) noexcept { (void)hipHostFree(p); }
 void release(void* p) noexcept { (void)hipFree(p); }
 void copy(void* to, const void* from, std::size_t bytes, Hip::stream stream) {
   check(hipMemcpyAsync(to, from, bytes, hipMemcpyDefault, raw(stream)), "copying");
@@ -72,12 +118,26 @@ Event::~Event() { (void)hipEventDestroy(static_cast<hipEvent_t>(handle_)); }
 void Event::record(Hip::stream stream) const {
   check(hipEventRecord(static_cast<hipEvent_t>(handle_), raw(stream)), "recording an event");
 }
+void Event::wait() const { check(hipEventSynchronize(static_cast<hipEvent_t>(handle_)), "waiting for an event"); }
 float Event::milliseconds_since(const Event& earlier) const {
   float ms = 0;
   check(hipEventSynchronize(static_cast<hipEvent_t>(handle_)), "waiting for an event");
   check(hipEventElapsedTime(&ms, static_cast<hipEvent_t>(earlier.handle_), static_cast<hipEvent_t>(handle_)), "timing");
   return ms;
 }
+
+Gate::Gate(Hip::stream stream) : stream_(stream) {
+  const auto hold = [](void* open) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    while (!static_cast<std::atomic<bool>*>(open)->load() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  };
+  check(hipLaunchHostFunc(raw(stream), hold, &open_), "holding a stream");
+}
+Gate::~Gate() {
+  open();
+  (void)hipStreamSynchronize(raw(stream_));  // nobody waits for open_ any more
+}
+void Gate::open() noexcept { open_.store(true); }
 
 void Graph::begin(Hip::stream stream) {
   check(hipStreamBeginCapture(raw(stream), hipStreamCaptureModeThreadLocal), "beginning a capture");

@@ -506,11 +506,15 @@ TEST(Resolve, LevelsAndGraphModesNeedWhatOffersThem) {
 }
 
 TEST(Resolve, GraphsOfADeviceBackEnd) {
+  DeviceKind kind = device_kind<Cpu>();
+  kind.backend = "device";
+  kind.graphs = true;
   Registry device;  // the demo's builds, said to run elsewhere
   const Registry made = made_for_demo();
   for (Variant v : made.variants())
     if (v.backend == "cpu") {
-      v.backend = "device";
+      v.backend = kind.backend;
+      v.device = &kind;
       device.add(v);
     }
   EngineArgs args = demo_args();
@@ -518,13 +522,17 @@ TEST(Resolve, GraphsOfADeviceBackEnd) {
   args.compilation_config.cudagraph_capture_sizes = {1, 2, 4, 64};
   const Config c = resolve(args, device);
   EXPECT_EQ(c.compilation_config.level, CompilationLevel::PIECEWISE);
-  EXPECT_EQ(c.compilation_config.cudagraph_mode, CUDAGraphMode::PIECEWISE);
+  EXPECT_EQ(c.compilation_config.cudagraph_mode, CUDAGraphMode::FULL);
   EXPECT_EQ(c.graph_bs, (Ids{4, 2, 1}));
   EXPECT_EQ(c.batch_buckets, (Ids{1, 2, 4}));
   ASSERT_EQ(c.warnings.size(), 1u);
   EXPECT_TRUE(c.warnings[0].starts_with("cudagraph_capture_sizes: sizes above 16 are left out")) << c.warnings[0];
   EXPECT_EQ(c.num_kvcache_blocks, 16 * 128 + 1) << "padding has a block of its own";
 
+  for (const auto mode : {CUDAGraphMode::PIECEWISE, CUDAGraphMode::FULL_AND_PIECEWISE}) {
+    args.compilation_config.cudagraph_mode = CUDAGraphMode(mode);
+    test::expect_error([&] { resolve(args, device); }, "cuts a step at attention, which is not built");
+  }
   args.compilation_config.cudagraph_mode = CUDAGraphMode::FULL_DECODE_ONLY;
   EXPECT_EQ(resolve(args, device).compilation_config.cudagraph_mode, CUDAGraphMode::FULL_DECODE_ONLY);
   args.compilation_config.cudagraph_capture_sizes = {64};

@@ -19,12 +19,13 @@ namespace atom::engine {
 
 /// What a rank lends its model for life.
 struct Resources {
-  ThreadPool* pool = nullptr;
+  void* stream = nullptr;  // the backend's, where that is a pointer
   ThreadComm* comm = nullptr;
   std::byte* scratch = nullptr;  // at least Plan::scratch_bytes, 64-byte aligned
   std::size_t scratch_bytes = 0;
   KvCache kv{};
   const float* cos_sin = nullptr;  // (max positions, rotary_dim)
+  bool host_memory = true;         // the host may touch scratch
 };
 
 /// Measured by running the forward pass on the Dry backend.
@@ -71,9 +72,10 @@ template <model::Build M, class Net> class Loaded final : public AnyModel {
     return kernels::KvLayout<typename M::kv, M::spec.attn.head_dim>::bytes_per_token(ctx_.kv_heads());
   }
   void attach(const Resources& r) override {
-    if constexpr (std::is_same_v<typename M::backend::stream, ThreadPool*>) ctx_.stream = r.pool;
-    ctx_.comm = r.comm;
-    ctx_.arena = {r.scratch, r.scratch_bytes};
+    using Backend = typename M::backend;
+    if constexpr (std::is_pointer_v<typename Backend::stream>) ctx_.stream = static_cast<typename Backend::stream>(r.stream);
+    if constexpr (std::is_same_v<typename Backend::comm, ThreadComm>) ctx_.comm = r.comm;
+    ctx_.arena = {.base = r.scratch, .capacity = r.scratch_bytes, .poisoned = r.host_memory};
     ctx_.kv = r.kv;
     ctx_.cos_sin = r.cos_sin;
   }

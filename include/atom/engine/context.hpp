@@ -19,6 +19,7 @@ namespace atom {
 struct Arena {
   std::byte* base = nullptr;
   std::size_t capacity = 0, top = 0, peak = 0;
+  bool poisoned = true;  // by frames of checked builds, where the host may write
 
   void* take(std::size_t bytes) noexcept {
     const std::size_t at = (top + 63) & ~std::size_t{63};
@@ -35,7 +36,8 @@ class Frame {
   explicit Frame(Arena& arena) noexcept : arena_(arena), mark_(arena.top) {}
   ~Frame() {
 #if defined(ATOM_CHECKED)
-    if (arena_.base) std::memset(arena_.base + mark_, 0xff, arena_.top - mark_);  // 0xffff is NaN in every float type
+    if (arena_.base && arena_.poisoned)
+      std::memset(arena_.base + mark_, 0xff, arena_.top - mark_);  // 0xffff is NaN in every float type
 #endif
     arena_.top = mark_;
   }

@@ -11,6 +11,7 @@
 
 #include "atom/engine/any_model.hpp"
 #include "atom/engine/config.hpp"
+#include "atom/engine/device.hpp"
 #include "atom/engine/progress.hpp"
 #include "atom/engine/registry.hpp"
 #include "atom/engine/step_model.hpp"
@@ -19,7 +20,7 @@ namespace atom::engine {
 
 struct ExecutorOptions {
   std::string model_dir;
-  std::string backend = "cpu";  // cpu, ref
+  std::string backend = "cpu";  // cpu, ref; hip in programs built with ATOM_GPU
   DType act = DType::bf16;      // f32, bf16
   std::string quant = "none";   // none, int8
   std::string dummy = "none";   // none, or weights without a checkpoint, to time a config.json: empty, zero, random (loader.hpp)
@@ -31,14 +32,10 @@ struct ExecutorOptions {
   int context_tokens = 0;        // cache capacity in tokens, all sequences together; 0: max_model_len
   int max_model_len = 0;         // tokens of the longest sequence, at most the checkpoint's max_position; 0: that
   bool dry = false;              // shapes and plans only: no weights, no cache; forward() must not be called
-  std::size_t memory_limit = 0;  // bytes it may take; 0: what this process may still take (system_memory.hpp)
+  std::size_t memory_limit = 0;  // bytes it may take; 0: memory_share of what is left
+  double memory_share = 1;       // of available_memory()
+  std::vector<int> graph_sizes;  // steps of so many sequences, of one token each, are recorded, where the device can
   Progress* progress = nullptr;
-};
-
-struct MemoryUse {  // bytes, summed over ranks
-  std::size_t weights = 0, kv_cache = 0, activations = 0, sampling = 0, rope_table = 0;
-  std::size_t thread_scratch = 0;   // of kernels, and of loading
-  std::size_t weights_in_file = 0;  // pages of the mapped file, which the system may drop and read again
 };
 
 class Executor final : public StepModel {
@@ -48,14 +45,15 @@ class Executor final : public StepModel {
   Executor(const ExecutorOptions& options, const Registry& builds);
   ~Executor() override;
 
-  /// One step over all ranks. Returns (batch.logits, vocab) float, valid until the next call.
   float* forward(const Batch& batch) noexcept override;
-  /// Samples `rows` rows of logits; see kernels::sample.
   void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override;
+  float* host(float* logits, int rows) noexcept override;
 
   [[nodiscard]] const ModelConfig& config() const;
   [[nodiscard]] const Variant& build() const;
   [[nodiscard]] const MemoryUse& memory() const;
+  /// Bytes of its device, or of the host, that may still be taken. Throws atom::Error where the device is missing.
+  [[nodiscard]] std::size_t available_memory() const;
   [[nodiscard]] std::size_t parameters() const;  ///< elements, tied ones once
   [[nodiscard]] int vocab() const override;
   [[nodiscard]] int max_position() const override;    ///< tokens of the longest sequence

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "atom/engine/any_model.hpp"
+#include "atom/engine/device.hpp"
 
 namespace atom::engine {
 
@@ -29,6 +29,7 @@ struct Variant {
   std::string_view quant;
   DType act;
   std::string_view backend;
+  const DeviceKind* device;
   int tp;  // `dynamic`: any
   std::unique_ptr<AnyModel> (*make)(const model::ModelSpec& whole, model::Rank, const model::Numbers&);
 };
@@ -47,17 +48,14 @@ class Registry {
 template <class Q> inline constexpr std::string_view quant_name = "none";
 template <> inline constexpr std::string_view quant_name<quant::PerToken<int8>> = "int8";
 
-template <class B> inline constexpr std::string_view backend_name = "?";
-template <> inline constexpr std::string_view backend_name<Ref> = "ref";
-template <> inline constexpr std::string_view backend_name<Cpu> = "cpu";
-
 template <model::Build M, template <class> class Net> Variant variant(std::string name) {
   return {std::move(name),
           &M::spec,
           dtype_of<typename M::quants::table>,
           quant_name<typename M::quants::mlp>,
           dtype_of<typename M::act>,
-          backend_name<typename M::backend>,
+          device_kind<typename M::backend>().backend,
+          &device_kind<typename M::backend>(),
           M::parallel.tp,
           [](const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) -> std::unique_ptr<AnyModel> {
             return std::make_unique<Loaded<M, Net<M>>>(whole, rank, numbers);

@@ -21,27 +21,29 @@ class Session {
   /// Forgets all but the first `length` tokens.
   void truncate(int length) noexcept { length_ = length < length_ ? length : length_; }
 
-  /// Appends tokens and returns the logits (vocab) after the last of them. Throws atom::Error when they do not fit or when a
-  /// token is outside the vocabulary; the cache is then unchanged.
-  const float* feed(std::span<const int> tokens);
-  /// Appends tokens; calls consume(first, logits, n) for n consecutive positions at a time, logits (n, vocab).
+  /// Appends tokens and returns the logits (vocab) after the last of them, where the model has them: for sample(), or host() to
+  /// read them. Throws atom::Error when they do not fit or when a token is outside the vocabulary; the cache is then unchanged.
+  float* feed(std::span<const int> tokens);
+  /// Appends tokens; calls consume(first, logits, n) for n consecutive positions at a time, logits (n, vocab) on the host.
   template <class Consume> void feed_all(std::span<const int> tokens, Consume&& consume) {
     check(tokens);
     for (std::size_t at = 0; at < tokens.size();) {
       const auto n = std::min(tokens.size() - at, static_cast<std::size_t>(std::min(executor_.max_rows(), executor_.max_logits())));
-      const float* logits = step(tokens.subspan(at, n), static_cast<int>(n));
-      consume(at, logits, n);
+      float* logits = step(tokens.subspan(at, n), static_cast<int>(n));
+      consume(at, static_cast<const float*>(executor_.host(logits, static_cast<int>(n))), n);
       at += n;
     }
   }
   /// One token in, logits (vocab) out. There must be room. Never throws, never allocates.
-  const float* decode(int token) noexcept;
+  float* decode(int token) noexcept;
+  /// What feed() or decode() returned, where it can be read and edited.
+  float* host(float* logits) noexcept { return executor_.host(logits, 1); }
   /// Draws the next token from logits (vocab).
   int sample(const float* logits, const kernels::SampleParams& params) noexcept;
 
  private:
   void check(std::span<const int> tokens) const;
-  const float* step(std::span<const int> tokens, int logits) noexcept;
+  float* step(std::span<const int> tokens, int logits) noexcept;
 
   Executor& executor_;
   int length_ = 0;

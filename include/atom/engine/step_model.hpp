@@ -12,10 +12,12 @@ class StepModel {
  public:
   virtual ~StepModel() = default;
 
-  /// One step. Sequences may bring one row or many, in any mix. Returns (batch.logits, vocab) float, valid until the next call
-  /// and the caller's to edit.
+  /// One step. Sequences may bring one row or many, in any mix. Returns (batch.logits, vocab) float where the model has them,
+  /// which may be a device: for sample() and host(), valid until the next call.
   virtual float* forward(const Batch& batch) noexcept = 0;
-  /// One token for each of `rows` rows of logits; see kernels::sample.
+  /// The first `rows` rows of what forward() returned where the caller may read and edit them, valid as long.
+  [[nodiscard]] virtual float* host(float* logits, [[maybe_unused]] int rows) noexcept { return logits; }
+  /// One token for each of `rows` rows of logits, as forward() or host() returned them; see kernels::sample.
   virtual void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept = 0;
 
   [[nodiscard]] virtual int vocab() const = 0;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <source_location>
 #include <string>
+#include <vector>
 
 namespace atom::gpu {
 template <int W> struct Tile;
@@ -137,7 +138,7 @@ class Machine {
 
   template <class K, int W, class Args> void run(int blocks_x, int blocks_y, const Args& a) noexcept {
     constexpr int threads = K::threads(W);
-    run_blocks({blocks_x, blocks_y, threads, W, sizeof(typename K::Shared), &a, [](const void* args, int thread, int x, int y) {
+    run_blocks({blocks_x, blocks_y, threads, W, sizeof(typename K::Shared), &a, sizeof a, [](const void* args, int thread, int x, int y) {
                   Cta<W, threads> cta(thread, x, y);
                   K{}(cta, *static_cast<const Args*>(args));
                 }});
@@ -147,14 +148,29 @@ class Machine {
     int blocks_x, blocks_y, threads, wave;
     std::size_t shared_bytes;
     const void* args;
+    std::size_t args_bytes;
     void (*body)(const void* args, int thread, int x, int y);
   };
+
+  /// Launches with their arguments, as a device's graph holds them.
+  class Recording {
+    friend Machine;
+    struct Recorded {
+      Launch launch;
+      std::vector<std::byte> args;
+    };
+    std::vector<Recorded> launches_;
+  };
+  /// Until the next call, launches are added to `to` instead of run; null: they run.
+  void record(Recording* to) noexcept { recording_ = to; }
+  void replay(const Recording& what) noexcept;
 
   class State;
 
  private:
   void run_blocks(const Launch& l) noexcept;
   std::unique_ptr<State> state_;
+  Recording* recording_ = nullptr;
 };
 
 }  // namespace atom::gpu::emu

@@ -3,8 +3,10 @@
 // One idea: everything is an owner that frees itself, over an opaque handle; launches never fail where they are called, and a step
 // asks once, check_launches().
 // To extend: a function here and in src/gpu/runtime.cpp, which is written once in HIP's names (src/gpu/vendor.hpp gives CUDA's).
+#include <atomic>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "atom/core/backend.hpp"
@@ -13,15 +15,22 @@ namespace atom::gpu {
 
 /// Devices of this machine; 0 without a driver.
 int device_count() noexcept;
+/// What the driver says, or that there is none, where device_count() is 0.
+std::string driver_says();
+/// The chips that this program's kernels are for: "90a".
+std::string_view compiled_for() noexcept;
 
 struct Device {
   std::string name;
   std::string architecture;  ///< "sm_90", "gfx942"
   int multiprocessors = 0, wave = 0;
   std::size_t memory = 0, l2 = 0;  ///< bytes
+  double gbytes = 0, gflops = 0;   ///< per second at full clocks, of memory and of bf16 products; 0: unknown
 };
 /// Throws atom::Error where there is no such device.
 Device device(int index = 0);
+/// Bytes of its memory that nobody has taken.
+std::size_t free_memory(int index = 0);
 
 /// Throws atom::Error if a launch or anything before it on the device failed; `where` begins the message.
 void check_launches(const char* where);
@@ -40,9 +49,12 @@ class Stream {
   Hip::stream handle_ = nullptr;
 };
 
-/// `count` elements of the device's memory, uninitialised.
-void* allocate(std::size_t bytes);
+/// The device's memory, uninitialised. Throws atom::Error naming `what` it is for.
+void* allocate(std::size_t bytes, const char* what = "a buffer");
 void release(void* p) noexcept;
+/// The host's, from which copies are asynchronous.
+void* allocate_pinned(std::size_t bytes);
+void release_pinned(void* p) noexcept;
 /// Between host and device, or within one of them; the host's memory must outlive the copy.
 void copy(void* to, const void* from, std::size_t bytes, Hip::stream stream);
 
@@ -68,11 +80,28 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record(Hip::stream stream) const;
+  /// Until all that was in front of it on its stream is done; at once if it was never recorded.
+  void wait() const;
   /// Time on the device; waits for this event.
   [[nodiscard]] float milliseconds_since(const Event& earlier) const;
 
  private:
   void* handle_ = nullptr;
+};
+
+/// Holds a stream until the host has launched enough behind it, so that kernels are timed without the host's pace; a second at
+/// most.
+class Gate {
+ public:
+  explicit Gate(Hip::stream stream);
+  ~Gate();
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  void open() noexcept;
+
+ private:
+  Hip::stream stream_;
+  std::atomic<bool> open_{false};
 };
 
 /// What a function launched on a stream, to be launched again as one.

@@ -67,9 +67,11 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     if constexpr (quant::Scaled<Q>) {
       ref.scale = &weight_scale.data;
       ref.encode = [](const float* row, int full, int first, int n, void* to, float* scale) {
-        using Kernel = impl<kernels::quantize<Q, float>, typename Ctx::backend>;
-        if constexpr (requires(typename Q::weight * w) { Kernel::encode_row(row, n, w, scale); })
-          if (n == full) return Kernel::encode_row(row, n, static_cast<typename Q::weight*>(to), scale);
+        if constexpr (quant::QuantizesActivations<Q>) {  // then weights may be encoded as activations are
+          using Kernel = impl<kernels::quantize<Q, float>, typename Ctx::backend>;
+          if constexpr (requires(typename Q::weight * w) { Kernel::encode_row(row, n, w, scale); })
+            if (n == full) return Kernel::encode_row(row, n, static_cast<typename Q::weight*>(to), scale);
+        }
         *scale = quant::codec<Q>::scale_of(row, full);
         for (int i = 0; i < n; ++i) static_cast<typename Q::weight*>(to)[i] = quant::codec<Q>::encode(row[first + i], *scale);
       };

@@ -1,0 +1,265 @@
+#pragma once
+// GpuDevice<R>: a rank on a GPU. R is a runtime: streams, memory, copies, events and graphs of one backend.
+// One idea: everything that a step reads lies in one buffer of the device, laid out by the step's sizes alone, and gets there in
+// one transfer from pinned memory. Steps of equal size find their inputs at equal addresses, so a step of answers can be recorded
+// as a graph once and replayed with other contents; what it returns is, kernel by kernel, what it would have been without.
+// To extend: a runtime is a struct with the members of HipRuntime (src/engine/hip_device.cpp); the emulator's is in
+// tests/gpu/emu_device.hpp.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "atom/core/error.hpp"
+#include "atom/engine/forward_mode.hpp"
+#include "atom/engine/loader.hpp"
+#include "atom/engine/memory.hpp"
+#include "atom/engine/weight_upload.hpp"
+#include "atom/ops/kv_layout.hpp"
+
+namespace atom::engine {
+
+/// The error of a device in a step: nothing that follows on it can be trusted.
+[[noreturn]] void device_lost(const char* what) noexcept;
+
+template <class R> class GpuDevice final : public Device {
+ public:
+  explicit GpuDevice(const DeviceRequest& r)
+      : request_(r),
+        limits_(r.step),
+        inputs_(input_ints(limits_)),
+        params_(static_cast<std::size_t>(limits_.logits)),
+        tokens_(static_cast<std::size_t>(limits_.logits)),
+        staging_(inputs_.count),
+        host_params_(params_.count),
+        host_tokens_(tokens_.count),
+        host_logits_(logit_bytes(limits_.logits), "logits") {}
+  ~GpuDevice() override {
+    for (std::byte* p : blocks_) R::release(p);
+  }
+
+  static std::size_t plan(const DeviceRequest& r, const model::ParamTable& table, const WeightBytes&, MemoryUse& use) {
+    const std::size_t weights = WeightUpload(r.whole, r.rank, table).bytes();
+    const std::size_t step =
+        input_ints(r.step) * sizeof(int) + static_cast<std::size_t>(r.step.logits) * (sizeof(kernels::SampleParams) + sizeof(int));
+    use.weights += weights;
+    use.sampling += step;
+    return Block::rounded(weights) + Block::rounded(step);
+  }
+
+  void* stream() noexcept override { return static_cast<typename R::backend::stream>(stream_); }
+  std::byte* allocate(std::size_t bytes, const char* what) override {
+    return blocks_.emplace_back(static_cast<std::byte*>(R::allocate(bytes, what)));
+  }
+  const std::byte* share(const std::byte* data, std::size_t bytes, const char* what) override {
+    std::byte* there = allocate(bytes, what);
+    R::copy(there, data, bytes, stream_);
+    stream_.wait();
+    return there;
+  }
+  void load(model::ParamTable& table, const WeightSource& source) override {
+    WeightUpload upload(request_.whole, request_.rank, table);
+    ThreadPool pool(request_.threads, request_.first_cpu);
+    Pinned<std::byte> halves(2 * chunk);
+    typename R::Event sent[2];
+    int half = 0;
+    const auto put = [&](std::byte* to, const std::byte* from, std::size_t bytes) {
+      for (std::size_t at = 0; at < bytes; at += chunk, half ^= 1) {
+        const std::size_t n = std::min(chunk, bytes - at);
+        std::byte* by_way_of = halves.data + static_cast<std::size_t>(half) * chunk;
+        sent[half].wait();
+        std::memcpy(by_way_of, from + at, n);
+        R::copy(to + at, by_way_of, n, stream_);
+        sent[half].record(stream_);
+      }
+    };
+    upload.run(source, pool, allocate(upload.bytes(), "weights"), put);
+    stream_.wait();
+  }
+
+  void record(AnyModel& model, std::span<const int> sizes) override {
+    for (const int n : sizes) {
+      if (n > std::min({limits_.seqs, limits_.rows, limits_.logits})) continue;
+      // One-token sequences on the first page, which nobody has yet.
+      const std::vector<int> zeros(static_cast<std::size_t>(n)), ones(zeros.size(), 1);
+      std::vector<int> rows(zeros.size() + 1);
+      for (int i = 0; i <= n; ++i) rows[static_cast<std::size_t>(i)] = i;
+      Batch b;
+      b.tokens = b.positions = b.slots = b.block_table = zeros.data();
+      b.first_row = rows.data();
+      b.context = ones.data();
+      b.rows = b.seqs = b.logits = n;
+      b.table_stride = 1;
+      const Batch there = stage(b, limits_.pages);
+      static_cast<void>(model.step(there));  // kernels are on the device before one is recorded
+      stream_.wait();
+      const float* logits = nullptr;
+      auto graph = std::make_unique<typename R::Graph>(stream_, [&] { logits = model.step(there); });
+      graphs_.push_back({GraphKey{n}, std::move(graph), const_cast<float*>(logits)});
+    }
+  }
+
+  float* step(AnyModel& model, const Batch& batch) noexcept override try {
+    if (const Recorded* graph = recorded(batch)) {
+      Batch b = batch;
+      b.logit_rows = nullptr;
+      static_cast<void>(stage(b, limits_.pages));
+      graph->graph->launch(stream_);
+      return logits_ = graph->logits;
+    }
+    logits_ = const_cast<float*>(model.step(stage(batch, widest(batch))));
+    R::check("a step");
+    return logits_;
+  } catch (const Error& e) {
+    device_lost(e.what());
+  }
+
+  void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override
+      try {
+    const auto n = static_cast<std::size_t>(rows);
+    if (logits == edited()) {
+      R::copy(logits_, logits, logit_bytes(rows), stream_);
+      logits = logits_;
+    }
+    std::copy_n(params, n, host_params_.data);
+    R::copy(params_.data, host_params_.data, n * sizeof *params, stream_);
+    model.sample({logits, params_.data, nullptr, nullptr, tokens_.data, rows, limits_.vocab, limits_.vocab});
+    R::copy(host_tokens_.data, tokens_.data, n * sizeof *tokens, stream_);
+    stream_.wait();
+    std::copy_n(host_tokens_.data, n, tokens);
+  } catch (const Error& e) {
+    device_lost(e.what());
+  }
+
+  float* host(float* logits, int rows) noexcept override try {
+    R::copy(edited(), logits, logit_bytes(rows), stream_);
+    stream_.wait();
+    return edited();
+  } catch (const Error& e) {
+    device_lost(e.what());
+  }
+
+  std::unique_ptr<Stopwatch> stopwatch(int launches) override { return std::make_unique<Watch>(stream_, launches); }
+
+ private:
+  static constexpr std::size_t chunk = std::size_t{16} << 20;  // of weights on their way
+
+  template <class T> struct Memory {
+    explicit Memory(std::size_t n) : count(n), data(static_cast<T*>(R::allocate(n * sizeof(T), "inputs of a step"))) {}
+    ~Memory() { R::release(data); }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    std::size_t count;
+    T* data;
+  };
+  template <class T> struct Pinned {
+    explicit Pinned(std::size_t n) : data(static_cast<T*>(R::allocate_pinned(n * sizeof(T)))) {}
+    ~Pinned() { R::release_pinned(data); }
+    Pinned(const Pinned&) = delete;
+    Pinned& operator=(const Pinned&) = delete;
+    T* data;
+  };
+  struct Recorded {
+    GraphKey key;
+    std::unique_ptr<typename R::Graph> graph;
+    float* logits;
+  };
+
+  /// Events between launches: what lies between two is one kernel. The stream begins when `queued` launches are ahead of it, or
+  /// all; a stream holds about a thousand.
+  class Watch final : public Stopwatch {
+   public:
+    Watch(const typename R::Stream& stream, int most)
+        : Stopwatch(&note, most), stream_(stream), ended_(static_cast<std::size_t>(most) + 1), gate_(stream) {
+      ended_[0].record(stream_);
+    }
+    std::vector<double> seconds() override {
+      std::vector<double> each;
+      for (std::size_t i = 1; i < ended_.size(); ++i)
+        each.push_back(static_cast<double>(ended_[i].milliseconds_since(ended_[i - 1])) * 1e-3);
+      return each;
+    }
+
+   private:
+    static void note(LaunchClock& self, int launch) noexcept try {
+      auto& watch = static_cast<Watch&>(self);
+      watch.ended_[static_cast<std::size_t>(launch) + 1].record(watch.stream_);
+      if (launch + 1 == std::min(queued, watch.capacity)) watch.gate_.open();
+    } catch (const Error& e) {
+      device_lost(e.what());
+    }
+    static constexpr int queued = 300;
+    const typename R::Stream& stream_;
+    std::vector<typename R::Event> ended_;
+    typename R::Gate gate_;
+  };
+
+  static int pages_of(int context) { return (context + kernels::page_tokens - 1) / kernels::page_tokens; }
+  static std::size_t input_ints(const StepLimits& l) {
+    const auto rows = static_cast<std::size_t>(l.rows), seqs = static_cast<std::size_t>(l.seqs);
+    return 3 * rows + 2 * seqs + 1 + static_cast<std::size_t>(l.logits) + seqs * static_cast<std::size_t>(l.pages);
+  }
+  [[nodiscard]] std::size_t logit_bytes(int rows) const {
+    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(limits_.vocab) * sizeof(float);
+  }
+  float* edited() const { return reinterpret_cast<float*>(host_logits_.data()); }
+  [[nodiscard]] int widest(const Batch& b) const {
+    int most = 1;
+    for (int s = 0; s < b.seqs; ++s) most = std::max(most, pages_of(b.context[s]));
+    return std::min(most, limits_.pages);
+  }
+
+  /// The batch on the device. Where its arrays lie depends on its sizes and on `stride` alone.
+  Batch stage(const Batch& b, int stride) {
+    staged_.wait();  // the last step's transfer has left the buffer
+    Batch there = b;
+    std::size_t at = 0;
+    const auto put = [&](const int*& array, int n) {
+      std::copy_n(array, n, staging_.data + at);
+      array = inputs_.data + at;
+      at += static_cast<std::size_t>(n);
+    };
+    put(there.tokens, b.rows);
+    put(there.positions, b.rows);
+    put(there.slots, b.rows);
+    put(there.first_row, b.seqs + 1);
+    put(there.context, b.seqs);
+    if (b.logit_rows) put(there.logit_rows, b.logits);
+    there.block_table = inputs_.data + at;
+    there.table_stride = stride;
+    for (int s = 0; s < b.seqs; ++s, at += static_cast<std::size_t>(stride))
+      std::copy_n(b.block_table + static_cast<std::ptrdiff_t>(s) * b.table_stride,
+                  std::min({pages_of(b.context[s]), b.table_stride, stride}), staging_.data + at);
+    R::copy(inputs_.data, staging_.data, at * sizeof(int), stream_);
+    staged_.record(stream_);
+    return there;
+  }
+
+  /// The graph of this step, if it is one of answers alone, whose logits are all wanted, and its size was recorded.
+  const Recorded* recorded(const Batch& b) const {
+    if (b.rows != b.seqs || b.logits != b.seqs) return nullptr;
+    for (int i = 0; b.logit_rows && i < b.logits; ++i)
+      if (b.logit_rows[i] != i) return nullptr;
+    const auto at = std::ranges::find(graphs_, GraphKey{b.seqs}, &Recorded::key);
+    return at == graphs_.end() ? nullptr : &*at;
+  }
+
+  DeviceRequest request_;
+  StepLimits limits_;
+  typename R::Stream stream_;
+  typename R::Event staged_;
+  std::vector<std::byte*> blocks_;
+  Memory<int> inputs_;
+  Memory<kernels::SampleParams> params_;
+  Memory<int> tokens_;
+  Pinned<int> staging_;
+  Pinned<kernels::SampleParams> host_params_;
+  Pinned<int> host_tokens_;
+  Block host_logits_;
+  std::vector<Recorded> graphs_;
+  float* logits_ = nullptr;  // of the last step
+};
+
+}  // namespace atom::engine

@@ -1,0 +1,23 @@
+#pragma once
+// A mixture of experts on the Cpu backend: declarations; defined and instantiated in src/kernels/moe.cpp. The products are those of
+// linear, expert by expert (atom/ops/moe_host.hpp).
+#include "atom/core/backend.hpp"
+#include "atom/ops/cpu_types.hpp"
+#include "atom/ops/linear_cpu.hpp"
+#include "atom/ops/moe_host.hpp"
+
+namespace atom {
+
+template <> struct impl<kernels::route_topk<moe::SoftmaxTopK>, Cpu> {
+  static void run(Cpu::stream pool, const kernels::route_topk<moe::SoftmaxTopK>::args& a) noexcept;
+};
+
+template <> struct impl<kernels::sort_by_expert, Cpu> {
+  static void run(Cpu::stream pool, const kernels::sort_by_expert::args& a) noexcept;
+};
+
+template <cpu::Activation T> struct impl<kernels::combine_experts<T>, Cpu> {
+  static void run(Cpu::stream pool, const typename kernels::combine_experts<T>::args& a) noexcept;
+};
+
+}  // namespace atom

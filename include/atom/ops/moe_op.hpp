@@ -1,0 +1,95 @@
+#pragma once
+// The keys of a mixture of experts: which experts a row goes to, rows sorted by expert, one product per expert, the weighted sum.
+// One idea: between routing and sum, rows lie sorted by expert ("slots"), so every expert's input is one block of rows and a
+// backend may multiply block by block or all at once; sizes depend on rows and top_k alone, never on what the router says. To
+// extend: a routing rule is an empty type with a name(); specialise atom::impl<kernels::route_topk<YourRule>, Backend>.
+#include "atom/core/cost.hpp"
+#include "atom/core/run.hpp"
+#include "atom/quant/scheme.hpp"
+
+namespace atom::moe {
+
+/// Mixtral, Qwen3-MoE: softmax over all experts; of those the top_k most likely.
+struct SoftmaxTopK {
+  static constexpr Name name() { return {"softmax"}; }
+};
+
+}  // namespace atom::moe
+
+namespace atom::kernels {
+
+/// For each row the top_k experts of the largest logits, largest first (of equals the first; a NaN counts as the smallest), and the
+/// weight of each: its probability under Rule, divided by the sum of the chosen ones if `renormalise`, times `scale`.
+template <class Rule> struct route_topk {
+  struct args {
+    const float* logits;  // (rows, experts)
+    int* expert;          // (rows, top_k)
+    float* weight;        // (rows, top_k)
+    int rows, experts, top_k;
+    bool renormalise;
+    float scale;
+  };
+  static constexpr Name name() { return {"route_topk<", Rule::name(), ">"}; }
+  static constexpr Cost cost(const args& a) {
+    const double logits = double(a.rows) * a.experts;
+    return {4 * logits + 8.0 * a.rows * a.top_k, 4 * logits};
+  }
+};
+
+/// Sorts the choices by expert, those of one expert by row: slot s belongs to the expert e with first[e] <= s < first[e + 1].
+struct sort_by_expert {
+  struct args {
+    const int* expert;  // (rows, top_k)
+    int* first;         // (experts + 1)
+    int* row;           // (rows * top_k): the row that a slot comes from
+    int* slot;          // (rows, top_k): where a choice went
+    int rows, top_k, experts;
+  };
+  static constexpr Name name() { return {"sort_by_expert"}; }
+  static constexpr Cost cost(const args& a) { return {12.0 * a.rows * a.top_k + 4.0 * (a.experts + 1), 0}; }
+};
+
+/// Where one expert's matrix lies.
+template <class W> struct ExpertWeight {
+  const W* w;          // (out, in), in the layout of linear<Q, T>
+  const float* scale;  // (out), or null when the scheme has no scales
+};
+
+/// y[s] = x[s] · W_eᵀ for every slot s of expert e: linear<Q, T>, with a weight for each block of rows.
+template <quant::Scheme Q, class T> struct expert_linear {
+  using input = quant::input_t<Q, T>;
+  struct args {
+    const input* x;                                  // (rows, in)
+    const float* x_scale;                            // (rows), or null when the scheme leaves activations alone
+    const ExpertWeight<typename Q::weight>* weight;  // (experts)
+    const int* first;                                // (experts + 1): expert e's rows are [first[e], first[e + 1])
+    T* y;                                            // (rows, out)
+    int rows, out, in, experts;
+  };
+  static constexpr Name name() { return {"expert_linear<", Q::name(), ",", type_name<T>, ">"}; }
+  /// As if rows met as many different experts as they can.
+  static constexpr Cost cost(const args& a) {
+    const double m = a.rows, n = a.out, k = a.in, met = a.rows < a.experts ? a.rows : a.experts;
+    return {met * n * k * sizeof(typename Q::weight) + m * k * sizeof(input) + m * n * sizeof(T) +
+                (quant::Scaled<Q> ? 4 * (met * n + m) : 0),
+            2 * m * n * k};
+  }
+};
+
+/// y[r] = sum over k of weight[r][k] * x[slot[r][k]], in float, in the order of the choices, rounded once.
+template <class T> struct combine_experts {
+  struct args {
+    const T* x;           // (rows * top_k, cols)
+    const int* slot;      // (rows, top_k)
+    const float* weight;  // (rows, top_k)
+    T* y;                 // (rows, cols), row stride ldy
+    int rows, cols, top_k, ldy;
+  };
+  static constexpr Name name() { return {"combine_experts<", type_name<T>, ">"}; }
+  static constexpr Cost cost(const args& a) {
+    const double n = double(a.rows) * a.cols;
+    return {n * (a.top_k + 1) * sizeof(T) + 8.0 * a.rows * a.top_k, 2 * n * a.top_k};
+  }
+};
+
+}  // namespace atom::kernels

@@ -1,0 +1,222 @@
+// Whole models on a GPU of the emulator, through the executor: weights uploaded, steps staged and replayed, tokens drawn there.
+#include <cmath>
+#include <gtest/gtest.h>
+#include <numeric>
+
+#include "atom/engine/engine.hpp"
+#include "atom/engine/engine_args.hpp"
+#include "atom/engine/session.hpp"
+#include "atom/engine/universal.hpp"
+#include "atom/model/llama.hpp"
+#include "atom/model/qwen3.hpp"
+#include "atom/ops/gpu.hpp"
+
+#include "builds/universal.hpp"
+#include "checkpoints.hpp"
+#include "emu_device.hpp"
+
+namespace atom::engine {
+
+namespace {
+using Gpu = GpuDevice<EmuRuntime<32>>;
+std::size_t memory_of_the_device = std::size_t{1} << 30;
+std::vector<DeviceInfo> list() { return {{"emulator", "wave 32", memory_of_the_device, memory_of_the_device, {}}}; }
+std::size_t available() { return memory_of_the_device; }
+std::unique_ptr<Device> open(const DeviceRequest& r) { return std::make_unique<Gpu>(r); }
+constexpr DeviceKind kind{"emu", true, false, &list, &available, &Gpu::plan, &open};
+}  // namespace
+
+template <> const DeviceKind& device_kind<Emu<32>>() { return kind; }
+
+namespace {
+
+using Graph = EmuRuntime<32>::Graph;
+
+const Registry& emulated() {
+  static const Registry registry = [] {
+    Registry r;
+    builds::add_gpu_network<model::Qwen3, Emu<32>, model::Arch::qwen3>(r);
+    builds::add_gpu_network<model::Llama, Emu<32>, model::Arch::llama, model::Arch::qwen2>(r);
+    return r;
+  }();
+  return registry;
+}
+
+std::string dir_of(const std::string& name) { return std::string(ATOM_TEST_DATA) + "/hf/" + name; }
+
+ExecutorOptions options(const std::string& dir, std::vector<int> graph_sizes = {}) {
+  ExecutorOptions o;
+  o.model_dir = dir;
+  o.backend = "emu";
+  o.threads = 2;
+  o.max_rows = o.max_logits = 40;
+  o.max_seqs = 5;
+  o.context_tokens = 256;
+  o.graph_sizes = std::move(graph_sizes);
+  return o;
+}
+
+TEST(Device, LogitsMatch) {
+  for (const char* name : {"llama", "qwen2", "qwen3"}) {
+    const SafeTensors golden(dir_of(name) + "/golden.safetensors");
+    auto ids = test::ids(golden, "input_ids");
+    ids.resize(std::min<std::size_t>(ids.size(), 56));  // a step of 40 rows, and one of 16
+    const auto want = test::floats(golden, "logits");
+    Executor executor(options(dir_of(name)), emulated());
+    Session session(executor);
+    const auto vocab = static_cast<std::size_t>(executor.vocab());
+    double error = 0, size = 0;
+    session.feed_all(ids, [&](std::size_t first, const float* rows, std::size_t n) {
+      for (std::size_t i = 0; i < n * vocab; ++i) {
+        const double w = double{want[first * vocab + i]}, e = double{rows[i]} - w;
+        error += e * e;
+        size += w * w;
+      }
+    });
+    EXPECT_LE(std::sqrt(error / size), 2e-2) << name;
+  }
+}
+
+TEST(Device, DemoContinuesItsPrompt) {
+  const SafeTensors golden(std::string(ATOM_DEMO_MODEL) + "/golden.safetensors");
+  const auto want = test::ids(golden, "greedy_0");
+  constexpr std::size_t prompt = 6, drawn = 3;
+  Executor executor(options(ATOM_DEMO_MODEL, {1}), emulated());
+  Session session(executor);
+  const float* logits = session.feed(std::span(want).first(prompt));
+  for (std::size_t i = prompt; i < prompt + drawn; ++i) {
+    const int token = session.sample(logits, {.temperature = 0});
+    EXPECT_EQ(token, want[i]) << i;
+    if (i + 1 < prompt + drawn) logits = session.decode(token);
+  }
+}
+
+// Step `depth` of `seqs` answers, each begun one step behind the one before, in pages of its own.
+struct Answers {
+  explicit Answers(int seqs, int depth) {
+    for (int s = 0; s < seqs; ++s) {
+      const int at = std::max(0, depth - s);
+      tokens.push_back((s * 31 + depth * 7) % 101);
+      positions.push_back(at);
+      slots.push_back((s * 2 + at / 16) * 16 + at % 16);
+      context.push_back(at + 1);
+      first_row.push_back(s + 1);
+      table.push_back(s * 2);
+      table.push_back(s * 2 + 1);
+    }
+    batch.tokens = tokens.data();
+    batch.positions = positions.data();
+    batch.slots = slots.data();
+    batch.block_table = table.data();
+    batch.first_row = first_row.data();
+    batch.context = context.data();
+    batch.rows = batch.seqs = batch.logits = seqs;
+    batch.table_stride = 2;
+  }
+  std::vector<int> tokens, positions, slots, table, first_row{0}, context;
+  Batch batch;
+};
+
+TEST(Device, ReplayEqualsEager) {
+  test::TempDir dir;
+  test::RandomCheckpoint{}.fill().write(dir.path());
+  Executor eager(options(dir.path()), emulated());
+  Graph::recorded = Graph::replayed = 0;
+  Executor graphs(options(dir.path(), {1, 2, 4, 9}), emulated());
+  EXPECT_EQ(Graph::recorded, 3) << "9 is more than a step has";
+  const auto vocab = static_cast<std::size_t>(eager.vocab());
+  for (int depth = 0; depth < 19; ++depth)  // over a page's end
+    for (int seqs : {5, 1, 2, 3, 4}) {
+      if (seqs < 5 && depth > 1 && depth < 15) continue;
+      Answers step(seqs, depth);
+      const int before = Graph::replayed;
+      const float* want = eager.host(eager.forward(step.batch), seqs);
+      const float* got = graphs.host(graphs.forward(step.batch), seqs);
+      EXPECT_TRUE(std::equal(want, want + vocab * static_cast<std::size_t>(seqs), got)) << seqs << " sequences, step " << depth;
+      EXPECT_EQ(Graph::replayed - before, seqs == 1 || seqs == 2 || seqs == 4);
+    }
+}
+
+TEST(Device, DrawsFromLogitsThatTheHostEdited) {
+  test::TempDir dir;
+  test::RandomCheckpoint{}.fill().write(dir.path());
+  Executor executor(options(dir.path()), emulated());
+  Answers step(2, 0);
+  float* logits = executor.forward(step.batch);
+  const kernels::SampleParams greedy[2] = {{.temperature = 0}, {.temperature = 0}};
+  int plain[2], edited[2];
+  executor.sample(logits, greedy, plain, 2);
+  float* mine = executor.host(logits, 2);
+  mine[42] = mine[executor.vocab() + 17] = 1e9f;
+  executor.sample(mine, greedy, edited, 2);
+  EXPECT_EQ(edited[0], 42);
+  EXPECT_EQ(edited[1], 17);
+  EXPECT_TRUE(plain[0] != 42 || plain[1] != 17);
+}
+
+TEST(Device, RequestsGiveTheSameTokensWithAndWithoutGraphs) {
+  test::TempDir dir;
+  test::RandomCheckpoint{}.fill().write(dir.path());
+  std::vector<std::vector<int>> answers[2];
+  for (const bool graphs : {false, true}) {
+    EngineArgs args;
+    args.model = dir.path();
+    args.backend = "emu";
+    args.max_num_seqs = 4;
+    args.max_model_len = 64;
+    args.enforce_eager = !graphs;
+    const Config config = resolve(args, emulated());
+    EXPECT_EQ(config.compilation_config.cudagraph_mode, graphs ? CUDAGraphMode::FULL : CUDAGraphMode::NONE);
+    EXPECT_EQ(config.batch_buckets, graphs ? (std::vector<int>{1, 2, 4}) : std::vector<int>());
+    Graph::replayed = 0;
+    LLMEngine engine(std::make_unique<Executor>(executor_options(config), emulated()), {}, config);
+    std::vector<Prompt> prompts;
+    for (int i = 0; i < 3; ++i) prompts.emplace_back(std::vector<int>{5 + i, 9, 70 - i});  // three are padded to four
+    SamplingParams params;
+    params.max_tokens = 5;
+    params.seed = 3;
+    params.ignore_eos = true;
+    for (const RequestOutput& o : engine.generate(prompts, params)) answers[graphs].push_back(o.token_ids);
+    EXPECT_EQ(Graph::replayed > 0, graphs);
+  }
+  EXPECT_EQ(answers[0], answers[1]);
+}
+
+TEST(Device, EveryLaunchIsTimed) {
+  Executor executor(options(dir_of("qwen3")), emulated());
+  Answers step(1, 0);
+  const kernels::SampleParams greedy{.temperature = 0};
+  int token = -1;
+  EXPECT_EQ(executor.time_launches(step.batch, &greedy, &token).size(), executor.plan(step.batch).launches.size() + 1);
+  EXPECT_GE(token, 0);
+}
+
+TEST(Device, MemoryIsPlannedForTheDevice) {
+  memory_of_the_device = std::size_t{8} << 20;
+  test::expect_error([] { Executor(options(ATOM_DEMO_MODEL), emulated()); }, "of the GPU's:");
+  memory_of_the_device = std::size_t{1} << 30;
+  Executor executor(options(ATOM_DEMO_MODEL), emulated());
+  // Matrices in bf16, norms in float; the tied head is the embedding.
+  EXPECT_GE(executor.memory().weights, executor.parameters() * 2);
+  EXPECT_LE(executor.memory().weights, executor.parameters() * 2 + (std::size_t{1} << 16));
+  EXPECT_EQ(executor.memory().weights_in_file, 0u);
+}
+
+TEST(Device, OneRankOnly) {
+  auto o = options(dir_of("qwen3"));
+  o.tensor_parallel_size = 2;
+  test::expect_error([&] { Executor(o, emulated()); }, "--tensor-parallel-size 2");
+}
+
+TEST(Device, GraphsThatAreNotBuiltAreRefused) {
+  for (const auto mode : {CUDAGraphMode::PIECEWISE, CUDAGraphMode::FULL_AND_PIECEWISE}) {
+    EngineArgs args;
+    args.model = dir_of("qwen3");
+    args.backend = "emu";
+    args.compilation_config.cudagraph_mode = CUDAGraphMode(mode);
+    test::expect_error([&] { resolve(args, emulated()); }, "cuts a step at attention, which is not built");
+  }
+}
+
+}  // namespace
+}  // namespace atom::engine
