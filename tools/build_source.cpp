@@ -15,8 +15,11 @@ struct Family {
   model::Arch arch;
   std::string_view name, enumerator;  // model::Name<M> in atom/model/<enumerator>.hpp
 };
-constexpr Family families[] = {
-    {model::Arch::llama, "Llama", "llama"}, {model::Arch::qwen2, "Qwen2", "qwen2"}, {model::Arch::qwen3, "Qwen3", "qwen3"}};
+constexpr Family families[] = {{model::Arch::llama, "Llama", "llama"},
+                               {model::Arch::qwen2, "Qwen2", "qwen2"},
+                               {model::Arch::qwen3, "Qwen3", "qwen3"},
+                               {model::Arch::mixtral, "Mixtral", "mixtral"},
+                               {model::Arch::qwen3_moe, "Qwen3Moe", "qwen3_moe"}};
 
 const Family& family_of(model::Arch arch) { return *std::ranges::find(families, arch, &Family::arch); }
 
@@ -66,8 +69,12 @@ std::string_view family_name(model::Arch arch) { return family_of(arch).name; }
 std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
   check(c, spec);
   // Every member: when ModelSpec gains one, this stops compiling until the member is printed below.
-  const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied] = spec;
+  const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, moe] = spec;
   const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias] = attn;
+  const auto& [experts, top_k, expert_ff, renormalise, dense_layers] = moe;
+  std::string dense;
+  for (int layer = 0; layer < layers; ++layer)
+    if (dense_layers.has(layer)) dense += (dense.empty() ? "" : ", ") + std::to_string(layer);
   const Family& family = family_of(arch);
   std::ostringstream out;
   out << std::boolalpha << "#pragma once\n// Generated from a config.json: what is changed here is lost.\n"
@@ -87,7 +94,12 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                  .qkv_bias = " << qkv_bias << ",\n"
       << "                                                  .o_bias = " << o_bias << "},\n"
       << "                                         .mlp_bias = " << mlp_bias << ",\n"
-      << "                                         .tied = " << tied << "};\n"
+      << "                                         .tied = " << tied << ",\n"
+      << "                                         .moe = {.experts = " << experts << ",\n"
+      << "                                                 .top_k = " << top_k << ",\n"
+      << "                                                 .d_ff = " << expert_ff << ",\n"
+      << "                                                 .renormalise = " << renormalise << ",\n"
+      << "                                                 .dense_layers = {" << dense << "}}};\n"
       << "  static constexpr model::Parallel parallel{.tp = " << c.tp << "};\n"
       << "  using backend = " << (c.backend == "cpu" ? "Cpu" : "Ref") << ";\n"
       << "  using act = " << type_of(c.activation) << ";\n"

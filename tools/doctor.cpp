@@ -32,6 +32,8 @@ std::string name_of(model::Arch arch) {
     case model::Arch::llama: return "Llama";
     case model::Arch::qwen2: return "Qwen2";
     case model::Arch::qwen3: return "Qwen3";
+    case model::Arch::mixtral: return "Mixtral";
+    case model::Arch::qwen3_moe: return "Qwen3Moe";
   }
   return "unknown";
 }

@@ -10,7 +10,8 @@ using namespace atom::model;
 
 constexpr ModelSpec universal_spec(Arch arch, int head_dim) {
   ModelSpec s{.arch = arch, .attn = {.head_dim = head_dim, .qkv_bias = dynamic, .o_bias = dynamic}, .mlp_bias = dynamic};
-  s.attn.qk_norm = arch == Arch::qwen3;
+  s.attn.qk_norm = arch == Arch::qwen3 || arch == Arch::qwen3_moe;
+  if (arch == Arch::mixtral || arch == Arch::qwen3_moe) s.moe = any_moe;
   return s;
 }
 
@@ -66,6 +67,10 @@ void add_llama_cpu(engine::Registry&);
 void add_llama_ref(engine::Registry&);
 void add_qwen3_cpu(engine::Registry&);
 void add_qwen3_ref(engine::Registry&);
+void add_mixtral_cpu(engine::Registry&);
+void add_mixtral_ref(engine::Registry&);
+void add_qwen3_moe_cpu(engine::Registry&);
+void add_qwen3_moe_ref(engine::Registry&);
 void add_llama_hip(engine::Registry&);  // these two in programs built with ATOM_GPU
 void add_qwen3_hip(engine::Registry&);
 

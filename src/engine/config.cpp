@@ -17,6 +17,8 @@ using model::Arch;
 void read_llama(Fields&, ModelConfig&);
 void read_qwen2(Fields&, ModelConfig&);
 void read_qwen3(Fields&, ModelConfig&);
+void read_mixtral(Fields&, ModelConfig&);
+void read_qwen3_moe(Fields&, ModelConfig&);
 
 struct Architecture {
   std::string_view name, model_type;
@@ -28,6 +30,8 @@ constexpr Architecture architectures[] = {
     {"LlamaForCausalLM", "llama", Arch::llama, 0, read_llama},
     {"Qwen2ForCausalLM", "qwen2", Arch::qwen2, 0, read_qwen2},
     {"Qwen3ForCausalLM", "qwen3", Arch::qwen3, 128, read_qwen3},
+    {"MixtralForCausalLM", "mixtral", Arch::mixtral, 0, read_mixtral},
+    {"Qwen3MoeForCausalLM", "qwen3_moe", Arch::qwen3_moe, 0, read_qwen3_moe},
 };
 
 /// Keys of config.json that change nothing here: bookkeeping, training, generation defaults of old files.
@@ -35,7 +39,8 @@ constexpr std::string_view informative[] = {
     "_name_or_path", "transformers_version", "use_cache", "tokenizer_class", "task_specific_params", "pad_token_id", "unk_token_id",
     "is_llama_config", "transformers.js_config",
     // training
-    "attention_dropout", "hidden_dropout", "initializer_range", "gradient_checkpointing", "unsloth_fixed", "unsloth_version",
+    "router_aux_loss_coef", "router_jitter_noise", "output_router_logits", "attention_dropout", "hidden_dropout",
+    "initializer_range", "gradient_checkpointing", "unsloth_fixed", "unsloth_version",
     // how frameworks split or call the computation, not what it is; pretraining_tp is one of them
     "pretraining_tp", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "torchscript", "return_dict",
     "output_attentions", "output_hidden_states", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder",
@@ -83,12 +88,13 @@ void refuse_layer_types(Fields& fields, int layers) {
 }
 
 /// Attention over a window shorter than the context is not supported. Published files hold a window that is switched off, or
-/// that begins after the last layer; layer_types, where given, decides.
-void refuse_sliding_window(Fields& fields, const ModelConfig& c) {
+/// that begins after the last layer; layer_types, where given, decides. `every_layer`: the window, if any, begins with the first.
+void refuse_sliding_window(Fields& fields, const ModelConfig& c, bool every_layer = false) {
   const bool used = fields.flag("use_sliding_window", false);
   const int window = fields.integer("sliding_window", non_negative, 0);
   const int first = fields.integer("max_window_layers", non_negative, 28);
-  if (used && window > 0 && window < c.numbers.max_position && first < c.spec.layers && !fields.find("layer_types")) {
+  if (used && window > 0 && window < c.numbers.max_position && (every_layer || first < c.spec.layers) &&
+      !fields.find("layer_types")) {
     fields.problem("use_sliding_window", "a sliding window of " + std::to_string(window) + " positions is not supported");
   }
 }
@@ -129,7 +135,7 @@ void read_decoder(Fields& fields, const Architecture& architecture, ModelConfig&
   spec.d_model = fields.integer("hidden_size", {1, 1 << 17});
   spec.d_ff = fields.integer("intermediate_size", {1, 1 << 20});
   spec.vocab = fields.integer("vocab_size", {1, 1 << 24});
-  spec.layers = fields.integer("num_hidden_layers", {1, 1024});
+  spec.layers = fields.integer("num_hidden_layers", {1, model::most_layers});
   spec.tied = fields.flag("tie_word_embeddings", false);
   attn.heads = fields.integer("num_attention_heads", {1, 1024});
   attn.kv_heads = fields.integer("num_key_value_heads", {1, 1024}, attn.heads);
@@ -166,6 +172,60 @@ void read_qwen3(Fields& fields, ModelConfig& c) {
   c.spec.attn.qkv_bias = c.spec.attn.o_bias = fields.flag("attention_bias", false);
   c.spec.attn.qk_norm = true;
   refuse_sliding_window(fields, c);
+}
+
+/// `experts`: the key of their number, and what it is where the file does not say.
+void read_experts(Fields& fields, model::MoeSpec& moe, std::string_view experts, int default_experts, int default_top_k) {
+  moe.experts = fields.integer(experts, {1, 1024}, default_experts);
+  moe.top_k = fields.integer("num_experts_per_tok", {1, 1024}, default_top_k);
+  if (moe.top_k > moe.experts) {
+    fields.problem("num_experts_per_tok",
+                   std::to_string(moe.top_k) + " of " + std::to_string(moe.experts) + " experts cannot be chosen");
+  }
+}
+
+void read_mixtral(Fields& fields, ModelConfig& c) {
+  const bool alias = fields.find("num_experts") && !fields.find("num_local_experts");
+  read_experts(fields, c.spec.moe, alias ? "num_experts" : "num_local_experts", 8, 2);
+  c.spec.moe.d_ff = c.spec.d_ff;
+  c.spec.moe.renormalise = 1;
+  const int window = fields.integer("sliding_window", non_negative, 0);
+  if (window > 0 && window < c.numbers.max_position) {
+    fields.problem("sliding_window", "a sliding window of " + std::to_string(window) + " positions is not supported");
+  }
+}
+
+/// Layers keep a dense MLP where mlp_only_layers names them, and where (layer + 1) is no multiple of decoder_sparse_step.
+void read_dense_layers(Fields& fields, model::ModelSpec& spec) {
+  const int step = fields.integer("decoder_sparse_step", {1, model::most_layers}, 1);
+  for (int layer = 0; layer < spec.layers; ++layer) {
+    if ((layer + 1) % step != 0) spec.moe.dense_layers.add(layer);
+  }
+  constexpr std::string_view key = "mlp_only_layers";
+  const Json* list = fields.find(key);
+  if (!list) return;
+  try {
+    for (const Json& item : list->as_array(key)) {
+      const std::int64_t layer = item.as_int(key);
+      if (layer >= 0 && layer < spec.layers) {
+        spec.moe.dense_layers.add(static_cast<int>(layer));
+      } else {
+        fields.problem(key, "there is no layer " + std::to_string(layer) + " of " + std::to_string(spec.layers));
+      }
+    }
+  } catch (const Error& e) {
+    fields.problems().add(e);
+  }
+}
+
+void read_qwen3_moe(Fields& fields, ModelConfig& c) {
+  c.spec.attn.qkv_bias = c.spec.attn.o_bias = fields.flag("attention_bias", false);
+  c.spec.attn.qk_norm = true;
+  read_experts(fields, c.spec.moe, "num_experts", 128, 8);
+  c.spec.moe.d_ff = fields.integer("moe_intermediate_size", {1, 1 << 20}, 768);
+  c.spec.moe.renormalise = fields.flag("norm_topk_prob", false);
+  read_dense_layers(fields, c.spec);
+  refuse_sliding_window(fields, c, true);
 }
 
 }  // namespace

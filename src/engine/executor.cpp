@@ -36,6 +36,7 @@ void check_ranks(const model::ModelSpec& s, int tp) {
   if (s.attn.kv_heads % tp != 0 && tp % s.attn.kv_heads != 0)
     refuse("must divide the model's " + std::to_string(s.attn.kv_heads) + " KV heads, or be a multiple of them");
   if (s.d_ff % tp != 0) refuse("must divide intermediate_size " + std::to_string(s.d_ff));
+  if (s.moe.d_ff % tp != 0) refuse("must divide the experts' intermediate size " + std::to_string(s.moe.d_ff));
 }
 
 Dummy dummy_of(const std::string& name) {

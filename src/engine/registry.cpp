@@ -15,11 +15,14 @@ std::string describe(const model::ModelSpec& s) {
       case model::Arch::llama: return "Llama";
       case model::Arch::qwen2: return "Qwen2";
       case model::Arch::qwen3: return "Qwen3";
+      case model::Arch::mixtral: return "Mixtral";
+      case model::Arch::qwen3_moe: return "Qwen3-MoE";
     }
     return "?";
   }();
   return std::string(name) + " with head_dim " + std::to_string(s.attn.head_dim) + ", hidden_size " + std::to_string(s.d_model) +
-         " and " + std::to_string(s.layers) + " layers";
+         " and " + std::to_string(s.layers) + " layers" +
+         (s.moe.experts > 0 ? " of " + std::to_string(s.moe.experts) + " experts" : "");
 }
 
 // Their names, each once.

@@ -1,7 +1,9 @@
 #pragma once
 // Checkpoints for tests: tensors read from golden files, and small random models written to a temporary directory.
+#include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <initializer_list>
 #include <random>
 #include <string>
 #include <vector>
@@ -41,6 +43,8 @@ struct RandomCheckpoint {
   int d_model = 64, d_ff = 96, vocab = 101, layers = 2, heads = 4, kv_heads = 2, head_dim = 64;
   bool tied = true;
   DType dtype = DType::bf16;
+  int experts = 5, top_k = 2, expert_ff = 48;  // Mixtral (whose experts are d_ff wide) and Qwen3-MoE only
+  std::vector<int> dense_layers{};             // Qwen3-MoE: mlp_only_layers
 
   struct Tensor {
     std::string name;
@@ -75,9 +79,26 @@ struct RandomCheckpoint {
       }
       add(p + "self_attn.o_proj.weight", {d_model, q}, 0.08f);
       if (qwen3) add(p + "self_attn.q_norm.weight", {head_dim}, 0.2f, 1), add(p + "self_attn.k_norm.weight", {head_dim}, 0.2f, 1);
-      add(p + "mlp.gate_proj.weight", {d_ff, d_model}, 0.12f);
-      add(p + "mlp.up_proj.weight", {d_ff, d_model}, 0.12f);
-      add(p + "mlp.down_proj.weight", {d_model, d_ff}, 0.12f);
+      const auto mlp = [&](const std::string& path, std::initializer_list<const char*> gate_up_down, int width) {
+        const char* const* names = gate_up_down.begin();
+        add(path + names[0] + ".weight", {width, d_model}, 0.12f);
+        add(path + names[1] + ".weight", {width, d_model}, 0.12f);
+        add(path + names[2] + ".weight", {d_model, width}, 0.12f);
+      };
+      const bool is_dense = std::find(dense_layers.begin(), dense_layers.end(), l) != dense_layers.end();
+      if (mixtral() || (qwen3_moe() && !is_dense)) {
+        const std::string moe = p + (mixtral() ? "block_sparse_moe." : "mlp.");
+        add(moe + "gate.weight", {experts, d_model}, 0.3f);
+        for (int e = 0; e < experts; ++e) {
+          const std::string expert = moe + "experts." + std::to_string(e) + ".";
+          if (mixtral())
+            mlp(expert, {"w1", "w3", "w2"}, d_ff);
+          else
+            mlp(expert, {"gate_proj", "up_proj", "down_proj"}, expert_ff);
+        }
+      } else {
+        mlp(p + "mlp.", {"gate_proj", "up_proj", "down_proj"}, d_ff);
+      }
     }
     add("model.norm.weight", {d_model}, 0.1f, 1);
     if (!tied) add("lm_head.weight", {vocab, d_model}, 0.12f);
@@ -96,7 +117,7 @@ struct RandomCheckpoint {
         << ", \"num_key_value_heads\": " << kv_heads << ", \"head_dim\": " << head_dim << ", \"vocab_size\": " << vocab
         << ", \"max_position_embeddings\": 256"
         << ", \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", \"torch_dtype\": \"" << spelled
-        << "\", \"tie_word_embeddings\": " << (tied ? "true" : "false") << "}";
+        << "\", \"tie_word_embeddings\": " << (tied ? "true" : "false") << moe_members() << "}";
     std::vector<engine::NamedTensor> named;
     for (const auto& t : tensors) {
       engine::NamedTensor n;
@@ -112,6 +133,18 @@ struct RandomCheckpoint {
   }
 
  private:
+  [[nodiscard]] bool mixtral() const { return architecture.starts_with("Mixtral"); }
+  [[nodiscard]] bool qwen3_moe() const { return architecture.starts_with("Qwen3Moe"); }
+  [[nodiscard]] std::string moe_members() const {
+    const auto member = [](const char* key, const std::string& value) { return std::string(", \"") + key + "\": " + value; };
+    const std::string chosen = member("num_experts_per_tok", std::to_string(top_k));
+    if (mixtral()) return member("num_local_experts", std::to_string(experts)) + chosen;
+    if (!qwen3_moe()) return {};
+    std::string dense;
+    for (int layer : dense_layers) dense += (dense.empty() ? "" : ", ") + std::to_string(layer);
+    return member("num_experts", std::to_string(experts)) + chosen + member("moe_intermediate_size", std::to_string(expert_ff)) +
+           member("norm_topk_prob", "false") + member("mlp_only_layers", "[" + dense + "]");
+  }
   static void store(Tensor& t, std::size_t i, float v) {
     const auto put = [&](auto x) { std::memcpy(t.data.data() + i * sizeof x, &x, sizeof x); };
     if (t.dtype == DType::f32) return put(v);

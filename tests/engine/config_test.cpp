@@ -114,6 +114,59 @@ TEST(Config, ReadsQwen3WithItsHeadDim) {
   EXPECT_EQ(c.numbers.attn_scale, 0.08838834764831845f);
 }
 
+TEST(Config, ReadsMixtral) {
+  const ModelConfig c = read_config(data + "mixtral");
+  EXPECT_EQ(c.spec.arch, Arch::mixtral);
+  EXPECT_EQ(c.spec.attn.head_dim, 64);
+  EXPECT_EQ(c.spec.d_ff, 64);
+  EXPECT_EQ(c.spec.moe, (model::MoeSpec{.experts = 8, .top_k = 2, .d_ff = 64, .renormalise = 1}));
+  EXPECT_EQ(c.numbers.routed_scale, 1);
+  EXPECT_TRUE(c.unknown_keys.empty()) << c.unknown_keys[0];
+  EXPECT_EQ(read("Mixtral", {{"num_experts", "4"}}).spec.moe.experts, 4) << "the key's other name";
+  EXPECT_EQ(read("Mixtral", {}).spec.moe, (model::MoeSpec{.experts = 8, .top_k = 2, .d_ff = 512, .renormalise = 1}));
+}
+
+TEST(Config, ReadsQwen3Moe) {
+  const ModelConfig c = read_config(data + "qwen3_moe");
+  EXPECT_EQ(c.spec.arch, Arch::qwen3_moe);
+  EXPECT_EQ(c.spec.d_ff, 256);
+  EXPECT_TRUE(c.spec.attn.qk_norm);
+  EXPECT_EQ(c.spec.moe, (model::MoeSpec{.experts = 8, .top_k = 4, .d_ff = 128, .renormalise = 1}));
+  EXPECT_TRUE(c.unknown_keys.empty()) << c.unknown_keys[0];
+  const ModelConfig defaults = read("Qwen3Moe", {});
+  EXPECT_EQ(defaults.spec.moe, (model::MoeSpec{.experts = 128, .top_k = 8, .d_ff = 768}));
+  EXPECT_EQ(defaults.spec.attn.head_dim, 64) << "d_model / heads";
+}
+
+TEST(Config, LayersWithoutExperts) {
+  const auto dense = [](const char* step, const char* only) {
+    return read("Qwen3Moe", {{"num_hidden_layers", "6"}, {"decoder_sparse_step", step}, {"mlp_only_layers", only}})
+        .spec.moe.dense_layers;
+  };
+  EXPECT_EQ(dense("1", "[]"), model::LayerSet{});
+  EXPECT_EQ(dense("1", "[0, 5]"), (model::LayerSet{0, 5}));
+  EXPECT_EQ(dense("2", "[]"), (model::LayerSet{0, 2, 4}));
+  EXPECT_EQ(dense("3", "[2, 3]"), (model::LayerSet{0, 1, 2, 3, 4}));
+  const auto refused = [](const char* only) { return error("Qwen3Moe", {{"mlp_only_layers", only}}); };
+  EXPECT_EQ(refused("[1, 2]"), "config.json: mlp_only_layers: there is no layer 2 of 2");
+  EXPECT_EQ(refused("[-1]"), "config.json: mlp_only_layers: there is no layer -1 of 2");
+  EXPECT_NE(refused("3"), "");
+  EXPECT_NE(refused("[\"1\"]"), "");
+}
+
+TEST(Config, RefusesMixturesThatCannotBe) {
+  expect_refused("num_experts_per_tok", "9", "num_experts_per_tok: 9 of 8 experts cannot be chosen", "Mixtral");
+  expect_refused("num_local_experts", "0", "num_local_experts: expected 1 to 1024, found 0", "Mixtral");
+  expect_refused("num_experts", "100000", "num_experts: expected 1 to 1024, found 100000", "Qwen3Moe");
+  expect_refused("moe_intermediate_size", "0", "moe_intermediate_size: expected 1 to 1048576, found 0", "Qwen3Moe");
+  expect_refused("decoder_sparse_step", "0", "decoder_sparse_step: expected 1 to 1024, found 0", "Qwen3Moe");
+  expect_refused("sliding_window", "1024", "sliding_window: a sliding window of 1024 positions is not supported", "Mixtral");
+  EXPECT_NO_THROW(read("Mixtral", {{"sliding_window", "4096"}})) << "as wide as the context";
+  EXPECT_EQ(error("Qwen3Moe", {{"use_sliding_window", "true"}, {"sliding_window", "1024"}, {"max_window_layers", "2"}}),
+            "config.json: use_sliding_window: a sliding window of 1024 positions is not supported")
+      << "in every layer, whatever max_window_layers says";
+}
+
 TEST(Config, ReadsTheModernStyle) {
   const ModelConfig c = read_config(data + "demo");
   EXPECT_EQ(c.spec.d_model, 320);
@@ -164,7 +217,9 @@ TEST(Config, ReadsListsOfEndTokens) {
 TEST(Config, FallsBackToModelType) {
   EXPECT_EQ(read("x", {{"architectures", "null"}, {"model_type", "\"qwen2\""}}).spec.arch, Arch::qwen2);
   EXPECT_EQ(read("x", {{"architectures", "[]"}, {"model_type", "\"llama\""}}).spec.arch, Arch::llama);
-  const std::string supported = "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM";
+  const std::string supported =
+      "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
+      "MixtralForCausalLM, Qwen3MoeForCausalLM";
   EXPECT_EQ(error("x", {{"architectures", "null"}}), "config.json: model_type: missing" + supported);
   EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}),
             "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)

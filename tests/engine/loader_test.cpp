@@ -1,7 +1,9 @@
 // What the loader refuses, and that it says everything at once.
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include "atom/engine/executor.hpp"
+#include "atom/engine/session.hpp"
 #include "atom/engine/universal.hpp"
 
 #include "checkpoints.hpp"
@@ -53,6 +55,34 @@ TEST(Loader, ListsAllProblemsAtOnce) {
   EXPECT_TRUE(mentions(message, "model.safetensors")) << "names the file: " << message;
 }
 
+TEST(Loader, NamesTheExpertThatIsMissingOrWrong) {
+  for (const char* architecture : {"MixtralForCausalLM", "Qwen3MoeForCausalLM"}) {
+    const bool mixtral = architecture[0] == 'M';
+    const std::string moe = std::string("model.layers.1.") + (mixtral ? "block_sparse_moe." : "mlp.");
+    const std::string up = moe + "experts.3." + (mixtral ? "w3" : "up_proj") + ".weight";
+    const std::string down = moe + "experts.4." + (mixtral ? "w2" : "down_proj") + ".weight";
+    const std::string extra = moe + "experts.5." + (mixtral ? "w1" : "gate_proj") + ".weight";
+    test::RandomCheckpoint c{.architecture = architecture};
+    c.fill();
+    EXPECT_EQ(refusal(c), "");
+    std::erase_if(c.tensors, [&](const auto& t) { return t.name == up; });
+    c.at(down).shape = {c.at(down).shape[1], c.at(down).shape[0]};
+    c.at(moe + "gate.weight").dtype = DType::i32;
+    c.at(moe + "gate.weight").shape = {5, 32};
+    c.tensors.push_back({extra, {1}, DType::bf16, std::vector<std::byte>(2)});
+    const auto message = refusal(c);
+    EXPECT_TRUE(mentions(message, up + ": missing")) << message;
+    EXPECT_TRUE(mentions(message, down + " (")) << message;
+    EXPECT_TRUE(mentions(message, moe + "gate.weight (")) << message;
+    EXPECT_TRUE(mentions(message, extra + " (")) << message;
+    EXPECT_TRUE(mentions(message, "): shape [5, 32], config.json asks for [5, 64]")) << message;
+    EXPECT_TRUE(mentions(
+        message, mixtral ? "): shape [96, 64], config.json asks for [64, 96]" : "): shape [48, 64], config.json asks for [64, 48]"))
+        << message;
+    EXPECT_TRUE(mentions(message, "): unexpected; nothing in this architecture reads it")) << message;
+  }
+}
+
 TEST(Loader, RefusesMixedTypesThatWouldLosePrecision) {
   auto c = checkpoint();
   auto& t = c.at("model.layers.0.mlp.down_proj.weight");
@@ -90,6 +120,35 @@ TEST(Loader, RefusesRanksThatDoNotDivide) {
   EXPECT_TRUE(mentions(refusal(checkpoint(), [](ExecutorOptions& o) { o.tensor_parallel_size = 3; }),
                        "must divide the model's 4 attention heads"));
   EXPECT_EQ(refusal(checkpoint(), [](ExecutorOptions& o) { o.tensor_parallel_size = 2; }), "");
+}
+
+TEST(Loader, RefusesRanksThatDoNotDivideExperts) {
+  test::RandomCheckpoint c{.architecture = "Qwen3MoeForCausalLM", .expert_ff = 33};
+  c.fill();
+  EXPECT_TRUE(mentions(refusal(c, [](ExecutorOptions& o) { o.tensor_parallel_size = 2; }), "the experts' intermediate size 33"));
+}
+
+// Experts need scratch of their own: here they are wider than everything else, and a step must fit what was planned.
+TEST(Loader, WideExpertsAndDummyWeightsRun) {
+  for (const char* dummy : {"none", "random", "zero"})
+    for (const char* backend : {"ref", "cpu"})
+      for (const char* quant : {"none", "int8"}) {
+        test::TempDir dir;
+        test::RandomCheckpoint{.architecture = "Qwen3MoeForCausalLM", .expert_ff = 3000, .dense_layers = {1}}.fill().write(
+            dir.path());
+        ExecutorOptions o;
+        o.model_dir = dir.path();
+        o.backend = backend;
+        o.quant = quant;
+        o.dummy = dummy;
+        Executor executor(o, universal_builds());
+        Session session(executor);
+        std::vector<int> ids(100, 7);
+        const float* logits = session.feed(ids);
+        for (int v = 0; v < executor.vocab(); ++v) ASSERT_TRUE(std::isfinite(logits[v])) << dummy << " " << backend << " " << quant;
+        EXPECT_EQ(executor.parameters(),
+                  64u * 101 + 64 + 2 * (2 * 64 + 2 * 64 + 64u * 64 * (4 + 2 + 2 + 4)) + 3u * 96 * 64 + 5u * 64 + 15u * 3000 * 64);
+      }
 }
 
 TEST(Loader, PlansWithoutReadingWeights) {

@@ -10,34 +10,39 @@
 namespace atom::engine {
 namespace {
 
+void expect_no_news(const std::string& dir, const char* backend, const char* quant, int tp) {
+  ExecutorOptions o;
+  o.model_dir = dir;
+  o.backend = backend;
+  o.quant = quant;
+  o.tensor_parallel_size = tp;
+  o.threads = 2;
+  Executor executor(o, universal_builds());
+  Session session(executor);
+  const int prompt[] = {1, 2, 3, 4, 5};
+  const float* logits = session.feed(prompt);
+  ASSERT_GT(test::news.load(), 0);  // the counter counts
+  const long before = test::news.load();
+  for (int i = 0; i < 100; ++i) {
+    kernels::SampleParams p;
+    p.temperature = i % 2 ? 0.8f : 0;
+    p.top_k = 20;
+    p.top_p = 0.9f;
+    p.counter = static_cast<std::uint64_t>(i);
+    logits = session.decode(session.sample(logits, p));
+  }
+  EXPECT_EQ(test::news.load() - before, 0) << backend << " " << quant << " tp " << tp;
+}
+
 TEST(DecodeStep, AllocatesNothing) {
-  test::TempDir dir;
-  test::RandomCheckpoint{.layers = 3}.fill().write(dir.path());
-  for (const char* backend : {"cpu", "ref"})
-    for (const char* quant : {"none", "int8"})
-      for (int tp : {1, 2}) {
-        ExecutorOptions o;
-        o.model_dir = dir.path();
-        o.backend = backend;
-        o.quant = quant;
-        o.tensor_parallel_size = tp;
-        o.threads = 2;
-        Executor executor(o, universal_builds());
-        Session session(executor);
-        const int prompt[] = {1, 2, 3, 4, 5};
-        const float* logits = session.feed(prompt);
-        ASSERT_GT(test::news.load(), 0);  // the counter counts
-        const long before = test::news.load();
-        for (int i = 0; i < 100; ++i) {
-          kernels::SampleParams p;
-          p.temperature = i % 2 ? 0.8f : 0;
-          p.top_k = 20;
-          p.top_p = 0.9f;
-          p.counter = static_cast<std::uint64_t>(i);
-          logits = session.decode(session.sample(logits, p));
-        }
-        EXPECT_EQ(test::news.load() - before, 0) << backend << " " << quant << " tp " << tp;
-      }
+  for (const char* architecture : {"Qwen3ForCausalLM", "Qwen3MoeForCausalLM"}) {
+    SCOPED_TRACE(architecture);
+    test::TempDir dir;
+    test::RandomCheckpoint{.architecture = architecture, .layers = 3, .dense_layers = {1}}.fill().write(dir.path());
+    for (const char* backend : {"cpu", "ref"})
+      for (const char* quant : {"none", "int8"})
+        for (int tp : {1, 2}) expect_no_news(dir.path(), backend, quant, tp);
+  }
 }
 
 }  // namespace

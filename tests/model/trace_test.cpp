@@ -11,8 +11,10 @@
 
 #include "atom/engine/loader.hpp"
 #include "atom/model/llama.hpp"
+#include "atom/model/mixtral.hpp"
 #include "atom/model/qwen2.hpp"
 #include "atom/model/qwen3.hpp"
+#include "atom/model/qwen3_moe.hpp"
 
 #include "traced_builds.hpp"
 
@@ -72,7 +74,7 @@ std::string spell_out(const std::vector<Dry::Launch>& launches) {
   std::string out;
   for (std::size_t at = 0; at < launches.size();) {
     std::size_t period = 1, times = 1;
-    for (std::size_t p = 1; p <= 16; ++p) {
+    for (std::size_t p = 1; p <= 24; ++p) {
       std::size_t n = 1;
       while (at + (n + 1) * p <= launches.size() && same(at, at + n * p, p)) ++n;
       if ((n - 1) * p > (times - 1) * period) period = p, times = n;
@@ -104,6 +106,19 @@ TEST(Trace, Qwen3Static) { expect_trace<qwen3_0_6b, Qwen3>("qwen3_0_6b", qwen3_0
 TEST(Trace, Qwen3StaticInt8) { expect_trace<qwen3_0_6b_int8, Qwen3>("qwen3_0_6b_int8", qwen3_0_6b_int8::spec, 1); }
 TEST(Trace, LlamaDynamicOnTwoRanks) { expect_trace<llama_dynamic, Llama>("llama_8b_dynamic_tp2", llama_8b, 2); }
 TEST(Trace, Qwen2Dynamic) { expect_trace<qwen2_dynamic, Qwen2>("qwen2_0_5b_dynamic", qwen2_0_5b, 1); }
+
+TEST(Trace, Qwen3MoeDynamic) { expect_trace<qwen3_moe_dynamic, Qwen3Moe>("qwen3_30b_a3b_dynamic", qwen3_30b_a3b, 1); }
+TEST(Trace, MixtralInt8OnTwoRanks) { expect_trace<mixtral_int8, Mixtral>("mixtral_8x7b_int8_tp2", mixtral_8x7b, 2); }
+
+/// A token of Qwen3-30B-A3B reads 8 of a layer's 128 experts, of three matrices each.
+TEST(Trace, DecodeReadsTheChosenExpertsOnly) {
+  const double weights = 2.0 * 48 * 8 * 3 * 2048 * 768;
+  double experts = 0;
+  for (const auto& launch : trace<qwen3_moe_dynamic, Qwen3Moe>(qwen3_30b_a3b, 1, 1, 1000).launches)
+    if (std::string_view(launch.name).starts_with("expert_linear<")) experts += launch.cost.bytes;
+  EXPECT_GT(experts, weights);
+  EXPECT_LT(experts, weights * 1.01);  // activations on top
+}
 
 /// The parameters of Qwen3-0.6B outside the embedding, from its published dimensions, times two bytes: what a decode step must
 /// read.

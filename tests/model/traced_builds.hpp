@@ -36,6 +36,15 @@ struct qwen2_dynamic : base {
   static constexpr ModelSpec spec{.arch = Arch::qwen2, .attn = {.head_dim = 64, .qkv_bias = 1}};
 };
 
+struct qwen3_moe_dynamic : base {
+  static constexpr ModelSpec spec{.arch = Arch::qwen3_moe, .attn = {.head_dim = 128, .qk_norm = true}, .moe = any_moe};
+};
+struct mixtral_int8 : base {
+  static constexpr ModelSpec spec{.arch = Arch::mixtral, .attn = {.head_dim = 128}, .moe = any_moe};
+  static constexpr Parallel parallel{.tp = dynamic};
+  using quants = Quants<quant::PerToken<int8>>;
+};
+
 // As their config.json says.
 inline constexpr ModelSpec llama_8b{.arch = Arch::llama,
                                     .d_model = 4096,
@@ -50,5 +59,20 @@ inline constexpr ModelSpec qwen2_0_5b{.arch = Arch::qwen2,
                                       .layers = 24,
                                       .attn = {.heads = 14, .kv_heads = 2, .head_dim = 64, .qkv_bias = 1},
                                       .tied = true};
+
+inline constexpr ModelSpec qwen3_30b_a3b{.arch = Arch::qwen3_moe,
+                                         .d_model = 2048,
+                                         .d_ff = 6144,
+                                         .vocab = 151936,
+                                         .layers = 48,
+                                         .attn = {.heads = 32, .kv_heads = 4, .head_dim = 128, .qk_norm = true},
+                                         .moe = {.experts = 128, .top_k = 8, .d_ff = 768, .renormalise = 1}};
+inline constexpr ModelSpec mixtral_8x7b{.arch = Arch::mixtral,
+                                        .d_model = 4096,
+                                        .d_ff = 14336,
+                                        .vocab = 32000,
+                                        .layers = 32,
+                                        .attn = {.heads = 32, .kv_heads = 8, .head_dim = 128},
+                                        .moe = {.experts = 8, .top_k = 2, .d_ff = 14336, .renormalise = 1}};
 
 }  // namespace atom::model::traced

@@ -51,6 +51,10 @@ template <class M> consteval bool check() {
   static_assert(a.kv_heads == dynamic || tp == dynamic || a.kv_heads % tp == 0 || tp % a.kv_heads == 0,
                 "atom: kv_heads must divide by tensor-parallel size, or the size by kv_heads (then they are replicated)");
   static_assert(s.d_ff == dynamic || tp == dynamic || s.d_ff % tp == 0, "atom: d_ff must divide by tensor-parallel size");
+  static_assert(s.moe.experts == dynamic || s.moe.top_k == dynamic || s.moe.top_k <= s.moe.experts,
+                "atom: a mixture cannot choose more experts than it has");
+  static_assert(s.moe.d_ff == dynamic || tp == dynamic || s.moe.d_ff % tp == 0,
+                "atom: the experts' d_ff must divide by tensor-parallel size");
   static_assert(
       quant::Scheme<typename M::quants::attn> && quant::Scheme<typename M::quants::mlp> && quant::Scheme<typename M::quants::head>,
       "atom: Quants<...> takes quantization schemes: empty types with weight, act, scale and name() (docs/adding_a_scheme.md)");
@@ -89,6 +93,8 @@ template <Build M, class B = typename M::backend> struct ModelContext : Context<
   static constexpr int pick(int build, int config) { return build == dynamic ? config : build; }
   constexpr int heads() const { return pick(fixed.attn.heads, local.attn.heads); }
   constexpr int kv_heads() const { return pick(fixed.attn.kv_heads, local.attn.kv_heads); }
+  constexpr int top_k() const { return pick(fixed.moe.top_k, local.moe.top_k); }
+  constexpr bool renormalises_topk() const { return pick(fixed.moe.renormalise, local.moe.renormalise) != 0; }
   constexpr int whole_vocab() const { return whole.vocab; }
   constexpr Share vocab() const { return share(whole, Axis::vocab, rank); }
   /// Columns between the first logits of neighbouring ranks.

@@ -1,12 +1,13 @@
 #pragma once
-// What the dense decoder families share: the gated MLP, the pre-norm layer, and the causal language model around the layers.
-// A family adds its attention and names itself.   h += Attn(norm1(h));  h += Mlp(norm2(h));  logits = norm(h) · W_headᵀ
+// What the decoder families share: the gated MLP, the mixture of experts, the pre-norm layer, and the causal language model around
+// the layers. A family adds its attention and names itself.   h += Attn(norm1(h));  h += Mlp(norm2(h));  logits = norm(h) · W_headᵀ
 #include "atom/model/build.hpp"
 #include "atom/model/stack.hpp"
 #include "atom/ops/activation.hpp"
 #include "atom/ops/attention.hpp"
 #include "atom/ops/embedding.hpp"
 #include "atom/ops/linear.hpp"
+#include "atom/ops/moe.hpp"
 #include "atom/ops/norm.hpp"
 
 namespace atom::model {
@@ -26,10 +27,49 @@ template <Build M> struct GatedMlp {
   }
 };
 
+/// One expert of a mixture: a gated MLP of its own width.
+template <Build M> struct Expert {
+  static constexpr Sizes<M> S{};
+  using scheme = typename M::quants::mlp;
+  using Up = Linear<scheme, TPDim::col, S(Axis::expert_ff, Axis::expert_ff), S(Axis::d_model)>;
+  using Down = Linear<scheme, TPDim::row, S(Axis::d_model), S(Axis::expert_ff)>;
+  ATOM_MODULE(Expert, (Up, gate_up_proj), (Down, down_proj));
+  const Up& up() const { return gate_up_proj; }
+  const Down& down() const { return down_proj; }
+};
+
+/// y = sum over the likeliest experts of softmax(W_gate x) · expert(x).   Lepikhin et al. 2020, https://arxiv.org/abs/2006.16668
+/// The router is never quantised, and every rank has all of it.
+template <Build M, class E = Expert<M>, class Rule = moe::SoftmaxTopK>
+using SparseMoe =
+    FusedMoE<Linear<quant::NoAs<typename M::quants::table>, TPDim::none, Sizes<M>{}(Axis::experts), Sizes<M>{}(Axis::d_model)>,
+             moe::PerExpert<E>, Rule>;
+
+/// Sparse in every layer but those that the spec calls dense.
+template <class Dense, class Sparse> struct DenseOrSparse {
+  using scheme = typename Sparse::scheme;
+  Dense dense;
+  Sparse sparse;
+  bool is_dense = false;
+
+  void shape(const ModelSpec& s, int layer) {
+    is_dense = s.moe.dense_layers.has(layer);
+    if (!is_dense) sparse.shape(s, layer);
+  }
+  void operator()(StepContext auto& ctx, const auto& x, auto out) const { is_dense ? dense(ctx, x, out) : sparse(ctx, x, out); }
+  template <class Ctx> void describe(ParamTable& out, const ParamPath& path) {
+    is_dense ? collect<Ctx>(dense, out, &path) : collect<Ctx>(sparse, out, &path);
+  }
+};
+
 template <Build M, class Attention, class Mlp = GatedMlp<M>> struct DecoderLayer {
   using AttnNorm = NormFor<Attention>;  // quantises when the projection behind it wants that
   using MlpNorm = NormFor<Mlp>;
   ATOM_MODULE(DecoderLayer, (AttnNorm, input_layernorm), (Attention, self_attn), (MlpNorm, post_attention_layernorm), (Mlp, mlp));
+
+  /// What only the run time knows: how many experts, and whether this layer has any.
+  void shape(const ModelSpec& s, int layer) requires requires(Mlp m) { m.shape(s, layer); }
+  { mlp.shape(s, layer); }
 
   void operator()(StepContext auto& ctx, auto& residual, int layer) const {
     auto f = ctx.frame();
@@ -51,7 +91,13 @@ template <Build M, class Layer> struct CausalLM {
   using Head = ParallelLMHead<typename M::quants::head, S(Axis::vocab), S(Axis::d_model)>;
   ATOM_MODULE(CausalLM, (Model, model), (Head, lm_head));
 
-  explicit CausalLM(const ModelSpec& s) { model.layers.resize(s.layers); }
+  explicit CausalLM(const ModelSpec& s) {
+    model.layers.resize(s.layers);
+    if constexpr (requires(Layer layer) { layer.shape(s, 0); }) {
+      int index = 0;
+      for (Layer& layer : boost::hana::at_c<0>(model.layers.segments).layers) layer.shape(s, index++);
+    }
+  }
 
   auto operator()(StepContext auto& ctx) const {
     auto residual = model.embed_tokens(ctx);

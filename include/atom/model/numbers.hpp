@@ -22,7 +22,8 @@ struct RopeConfig {
 
 struct Numbers {
   float rms_eps = 1e-6f;
-  float attn_scale = 0;  // multiplies q k^T; head_dim^-0.5 in most models
+  float attn_scale = 0;    // multiplies q k^T; head_dim^-0.5 in most models
+  float routed_scale = 1;  // multiplies the sum of a mixture's experts
   RopeConfig rope;
   int max_position = 0;  // longest sequence the checkpoint was made for
 };

@@ -13,6 +13,7 @@ struct Packed {
 inline constexpr Packed packed_modules[] = {
     {"qkv_proj", {"q_proj", "k_proj", "v_proj"}},
     {"gate_up_proj", {"gate_proj", "up_proj", {}}},
+    {"w13", {"w1", "w3", {}}},
 };
 
 }  // namespace atom::model

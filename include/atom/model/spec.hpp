@@ -3,11 +3,14 @@
 // One idea: one struct with three lives. Constants of a specialised build; constants with `dynamic` holes of a universal
 // build; a plain value read from config.json at run time. Floats (rms_eps, rope_theta) are data and live in Numbers.
 // To extend: add a member with a default that means "absent", a line in admits(), and its reading in engine/config.cpp.
+#include <cstdint>
+#include <initializer_list>
+
 #include "atom/core/tensor.hpp"
 
 namespace atom::model {
 
-enum class Arch : unsigned char { llama, qwen2, qwen3 };
+enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe };
 
 struct AttnSpec {
   int heads = dynamic, kv_heads = dynamic, head_dim = dynamic;
@@ -17,12 +20,41 @@ struct AttnSpec {
   bool operator==(const AttnSpec&) const = default;
 };
 
+inline constexpr int most_layers = 1024;
+
+/// Some of a model's layers.
+class LayerSet {
+ public:
+  constexpr LayerSet() = default;
+  constexpr LayerSet(std::initializer_list<int> layers) {
+    for (int layer : layers) add(layer);
+  }
+  constexpr void add(int layer) { bits_[layer / 64] |= std::uint64_t{1} << layer % 64; }
+  [[nodiscard]] constexpr bool has(int layer) const { return (bits_[layer / 64] >> layer % 64 & 1) != 0; }
+  bool operator==(const LayerSet&) const = default;
+
+ private:
+  std::uint64_t bits_[most_layers / 64] = {};
+};
+
+/// A mixture of experts in place of the MLP. Dense models have no experts.
+struct MoeSpec {
+  int experts = 0, top_k = 0;
+  int d_ff = 0;             // of one expert
+  int renormalise = 0;      // 0, 1, or dynamic: the weights of the chosen experts are made to sum to one
+  LayerSet dense_layers{};  // layers that keep an MLP, of width ModelSpec::d_ff; a build with open `experts` admits any
+  bool operator==(const MoeSpec&) const = default;
+};
+/// Of a universal build.
+inline constexpr MoeSpec any_moe{.experts = dynamic, .top_k = dynamic, .d_ff = dynamic, .renormalise = dynamic};
+
 struct ModelSpec {
   Arch arch = Arch::llama;
   int d_model = dynamic, d_ff = dynamic, vocab = dynamic, layers = dynamic;
   AttnSpec attn{};
   int mlp_bias = 0;   // Llama: mlp_bias
   bool tied = false;  // lm_head is the embedding table
+  MoeSpec moe{};
   bool operator==(const ModelSpec&) const = default;
 };
 
@@ -38,7 +70,7 @@ struct Rank {
 
 /// The named widths of a transformer. A weight's shape is a list of axes, so a packed weight (q, kv, kv) knows its parts, and
 /// shards and shapes follow from the spec alone.
-enum class Axis : unsigned char { none, d_model, d_ff, vocab, q, kv, head_dim };
+enum class Axis : unsigned char { none, d_model, d_ff, vocab, q, kv, head_dim, experts, expert_ff };
 
 /// Length of an axis under a spec (a sharded one gives the rank's length).
 constexpr int size(const ModelSpec& s, Axis a) {
@@ -49,6 +81,8 @@ constexpr int size(const ModelSpec& s, Axis a) {
     case Axis::q: return mul(s.attn.heads, s.attn.head_dim);
     case Axis::kv: return mul(s.attn.kv_heads, s.attn.head_dim);
     case Axis::head_dim: return s.attn.head_dim;
+    case Axis::experts: return s.moe.experts;
+    case Axis::expert_ff: return s.moe.d_ff;
     case Axis::none: break;
   }
   return 1;
@@ -105,6 +139,7 @@ constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
       return {h.begin * d, h.count * d};
     }
     case Axis::d_ff:
+    case Axis::expert_ff:
     case Axis::vocab: return share(size(whole, a), r);
     default: return {0, size(whole, a)};  // never cut
   }
@@ -117,18 +152,23 @@ constexpr ModelSpec shard(ModelSpec s, Rank r) {
   s.attn.kv_heads = s.attn.kv_heads == dynamic || r.size == dynamic ? dynamic : kv_share(s.attn.kv_heads, r).count;
   s.attn.heads = cut(s.attn.heads);
   s.d_ff = cut(s.d_ff);
+  s.moe.d_ff = cut(s.moe.d_ff);
   s.vocab = cut(s.vocab);
   return s;
 }
 
 /// A hole admits any value; a number admits only itself.
 constexpr bool admits(int fixed, int actual) { return fixed == dynamic || fixed == actual; }
+constexpr bool admits(const MoeSpec& build, const MoeSpec& m) {
+  return admits(build.experts, m.experts) && admits(build.top_k, m.top_k) && admits(build.d_ff, m.d_ff) &&
+         admits(build.renormalise, m.renormalise) && (build.experts == dynamic || build.dense_layers == m.dense_layers);
+}
 constexpr bool admits(const ModelSpec& build, const ModelSpec& m) {
   return build.arch == m.arch && admits(build.d_model, m.d_model) && admits(build.d_ff, m.d_ff) && admits(build.vocab, m.vocab) &&
          admits(build.layers, m.layers) && admits(build.attn.heads, m.attn.heads) && admits(build.attn.kv_heads, m.attn.kv_heads) &&
          admits(build.attn.head_dim, m.attn.head_dim) && build.attn.qk_norm == m.attn.qk_norm &&
          admits(build.attn.qkv_bias, m.attn.qkv_bias) && admits(build.attn.o_bias, m.attn.o_bias) &&
-         admits(build.mlp_bias, m.mlp_bias);
+         admits(build.mlp_bias, m.mlp_bias) && admits(build.moe, m.moe);
 }
 
 }  // namespace atom::model

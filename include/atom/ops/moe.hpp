@@ -1,0 +1,121 @@
+#pragma once
+// FusedMoE<Router, Method, Rule>: y = sum over the chosen experts of weight · expert(x).   Shazeer et al. 2017, arXiv:1701.06538
+// One idea: three policies. The router gives logits, Rule turns them into choices and weights, Method owns the experts' weights and
+// computes. Each is a type, so what a backend cannot do is a sentence at compile time.
+// To extend: a Method has `shape(experts)`, parameters (ATOM_MODULE or describe()), and an operator() as moe::PerExpert's; a Rule
+// is a key (atom/ops/moe_op.hpp).
+#include <vector>
+
+#include "atom/ops/activation.hpp"
+#include "atom/ops/embedding_op.hpp"
+#include "atom/ops/linear.hpp"
+#include "atom/ops/moe_op.hpp"
+
+namespace atom::moe {
+
+/// Which experts each row goes to, and how much each counts.
+struct Routing {
+  const int* expert;    // (rows, top_k)
+  const float* weight;  // (rows, top_k)
+  int top_k;
+};
+
+/// The experts one after the other, each a gated MLP, a block of rows each: best while few rows meet an expert, and for backends whose
+/// memory the host may write.
+/// `Expert` is a module of two Linears, up() and down(), that names its members as the checkpoint does.
+template <class Expert> struct PerExpert {
+  using scheme = typename Expert::scheme;
+  std::vector<Expert> experts;
+
+  /// The one allocation, made when a model is built.
+  void shape(int count) { experts.resize(static_cast<std::size_t>(count)); }
+
+  /// x: (rows, d_model) -> y of the same shape. With several ranks each holds a part of every expert, and y is this rank's term.
+  template <StepContext Ctx>
+  void operator()(Ctx& ctx, Tensor<typename Ctx::act> x, const Routing& r, Tensor<typename Ctx::act> y) const {
+    using T = typename Ctx::act;
+    const int n = static_cast<int>(experts.size()), slots = x.rows * r.top_k;
+    auto f = ctx.frame();
+    const auto first = temp<int>(ctx, n + 1, 1), row = temp<int>(ctx, slots, 1), slot = temp<int>(ctx, slots, 1);
+    run<kernels::sort_by_expert>(ctx, {r.expert, first.data, row.data, slot.data, x.rows, r.top_k, n});
+    const auto out = temp<T>(ctx, slots, x.cols);
+    multiply(ctx, &Expert::down, ops::silu_mul<Expert>(ctx, up(ctx, x, row.data, first.data, slots)), first.data, out);
+    run<kernels::combine_experts<T>>(ctx, {out.data, slot.data, r.weight, y.data, x.rows, y.cols, r.top_k, y.stride});
+  }
+
+  /// Parameters under "<path>.<expert>.".
+  template <class Ctx> void describe(model::ParamTable& out, const model::ParamPath& path) {
+    for (std::size_t e = 0; e < experts.size(); ++e) {
+      const std::string key = std::to_string(e);
+      const model::ParamPath here{&path, key};
+      model::collect<Ctx>(experts[e], out, &here);
+    }
+  }
+
+ private:
+  /// The rows of x, sorted by expert, through each expert's first matrix.
+  template <class Ctx, class T> auto up(Ctx& ctx, Tensor<T> x, const int* row, const int* first, int slots) const {
+    const auto y = temp<T>(ctx, slots, experts[0].up().weight.rows);
+    auto f = ctx.frame();
+    const auto sorted = temp<T>(ctx, slots, x.cols);
+    run<kernels::gather_rows<T>>(ctx, {x.data, row, sorted.data, slots, x.cols, x.stride});
+    if constexpr (quant::QuantizesActivations<scheme>) {
+      const auto q = quant::qtemp<scheme>(ctx, slots, x.cols);
+      run<kernels::quantize<scheme, T>>(ctx, {sorted.data, q.data, q.scales, slots, x.cols, sorted.stride});
+      multiply(ctx, &Expert::up, q, first, y);
+    } else {
+      multiply(ctx, &Expert::up, sorted, first, y);
+    }
+    return y;
+  }
+
+  template <class Ctx, class Part, class X, class T>
+  void multiply(Ctx& ctx, Part part, const X& x, const int* first, Tensor<T> y) const {
+    using op = kernels::expert_linear<scheme, T>;
+    static_assert(HasKernel<op, typename Ctx::backend>,
+                  "atom: moe::PerExpert: this backend has no expert_linear for this scheme; choose another method, or specialise "
+                  "atom::impl<kernels::expert_linear<Q, T>, Backend> (docs/adding_a_kernel.md)");
+    using Weight = kernels::ExpertWeight<typename scheme::weight>;
+    const int n = static_cast<int>(experts.size());
+    auto f = ctx.frame();
+    const auto table = temp<Weight>(ctx, n, 1);
+    for (int e = 0; table.data && e < n; ++e) {  // a dry run has no memory to write to
+      const auto& linear = (experts[static_cast<std::size_t>(e)].*part)();
+      table.data[e] = {linear.weight.data, nullptr};
+      if constexpr (quant::Scaled<scheme>) table.data[e].scale = linear.weight_scale.data;
+    }
+    const float* scale = nullptr;
+    if constexpr (quant::QuantizesActivations<scheme>) scale = x.scales;
+    run<op>(ctx, {x.data, scale, table.data, first, y.data, x.rows, y.cols, x.cols, n});
+  }
+};
+
+}  // namespace atom::moe
+
+namespace atom::ops {
+
+template <class Router, class Method, class Rule> struct FusedMoE {
+  using scheme = typename Router::scheme;  // what the norm in front must leave: the router reads it as it is
+  ATOM_MODULE(FusedMoE, (Router, gate), (Method, experts));
+
+  void shape(const model::ModelSpec& s, int /*layer*/) { experts.shape(s.moe.experts); }
+
+  /// x: (rows, d_model) -> out of the same shape, summed over ranks.
+  template <StepContext Ctx, class T> void operator()(Ctx& ctx, Tensor<T> x, Tensor<T> out) const {
+    auto f = ctx.frame();
+    const int top_k = ctx.top_k();
+    const auto logits = temp<float>(ctx, x.rows, gate.weight.rows);
+    gate(ctx, x, logits);
+    const auto expert = temp<int>(ctx, x.rows, top_k);
+    const auto weight = temp<float>(ctx, x.rows, top_k);
+    run<kernels::route_topk<Rule>>(ctx, {logits.data, expert.data, weight.data, x.rows, logits.cols, top_k, ctx.renormalises_topk(),
+                                         ctx.numbers.routed_scale});
+    experts(ctx, x, {expert.data, weight.data, top_k}, out);
+    if constexpr (Ctx::tp != 1)
+      if (ctx.comm->size() > 1)
+        run<kernels::all_reduce<T, typename Ctx::comm_type>>(
+            ctx, {out.data, static_cast<std::size_t>(out.rows) * static_cast<std::size_t>(out.stride), ctx.comm});
+  }
+};
+
+}  // namespace atom::ops
