@@ -138,10 +138,11 @@ class Machine {
 
   template <class K, int W, class Args> void run(int blocks_x, int blocks_y, const Args& a) noexcept {
     constexpr int threads = K::threads(W);
-    run_blocks({blocks_x, blocks_y, threads, W, sizeof(typename K::Shared), &a, sizeof a, [](const void* args, int thread, int x, int y) {
-                  Cta<W, threads> cta(thread, x, y);
-                  K{}(cta, *static_cast<const Args*>(args));
-                }});
+    run_blocks(
+        {blocks_x, blocks_y, threads, W, sizeof(typename K::Shared), &a, sizeof a, [](const void* args, int thread, int x, int y) {
+           Cta<W, threads> cta(thread, x, y);
+           K{}(cta, *static_cast<const Args*>(args));
+         }});
   }
 
   struct Launch {

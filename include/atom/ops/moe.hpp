@@ -20,9 +20,9 @@ struct Routing {
   int top_k;
 };
 
-/// The experts one after the other, each a gated MLP, a block of rows each: best while few rows meet an expert, and for backends whose
-/// memory the host may write.
-/// `Expert` is a module of two Linears, up() and down(), that names its members as the checkpoint does.
+/// The experts one after the other, each a gated MLP, a block of rows each: best while few rows meet an expert, and for backends
+/// whose memory the host may write. `Expert` is a module of two Linears, up() and down(), that names its members as the checkpoint
+/// does.
 template <class Expert> struct PerExpert {
   using scheme = typename Expert::scheme;
   std::vector<Expert> experts;
