@@ -22,7 +22,7 @@ constexpr auto speculative = &Args::speculative_config;
 constexpr std::string_view no_data_parallel =
     "data parallelism is not built; start one program per copy of the model and share requests out among them, or use "
     "tensor_parallel_size";
-constexpr std::string_view no_experts = "models with experts are not built; leave it out";
+constexpr std::string_view no_experts = "experts are cut by tensor_parallel_size alone; leave it out";
 constexpr std::string_view no_drafts = "speculative decoding is not built; leave it out";
 constexpr std::string_view no_profiler =
     "profiling is not built; use `atom inspect` for the cost of each kernel, `atom bench` for times";
