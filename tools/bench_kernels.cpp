@@ -191,6 +191,7 @@ int bench_kernels(const BenchKernelsOptions& o) {
   if (steps.empty()) throw Error("--prefill and --decode: give at least one step to look into");
   TerminalProgress progress;
   auto options = executor_options(o.model, &progress);
+  options.graph_sizes = {};  // a replayed step does not tell its kernels apart
   constexpr int chunk = 512;
   int pages = 0;
   options.max_rows = o.depth > 0 ? std::min(o.depth, chunk) : 1;
