@@ -339,7 +339,8 @@ TEST_F(Settings, ValuesThatDidNotComeAsTextAreCheckedToo) {
   refused([](EngineArgs& a) { a.max_num_seqs = 0; }, "max_num_seqs: must be between");
   refused([](EngineArgs& a) { a.compilation_config.level = 7; }, "compilation_config.level: must be between");
   refused([](EngineArgs& a) { a.parallel_config.data_parallel_size = 2; }, "data_parallel_size: data parallelism is not built");
-  refused([](EngineArgs& a) { a.enable_expert_parallel = true; }, "enable_expert_parallel: experts are cut by tensor_parallel_size");
+  refused([](EngineArgs& a) { a.enable_expert_parallel = true; },
+          "enable_expert_parallel: experts are cut by tensor_parallel_size");
   refused([](EngineArgs& a) { a.speculative_config.method = "mtp"; }, "method: speculative decoding");
   refused([](EngineArgs& a) { a.trust_remote_code = true; }, "trust_remote_code: code that comes with a model");
   refused([](EngineArgs& a) { a.quant = "int3"; }, "quant: \"int3\" is unknown");
