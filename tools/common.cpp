@@ -37,14 +37,7 @@ void require_model(const ModelOptions& options) {
 
 engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Progress* progress) {
   require_model(options);
-  engine::ExecutorOptions e;
-  e.model_dir = options.model;
-  e.backend = options.backend;
-  e.act = options.activation == "f32" ? DType::f32 : DType::bf16;
-  e.quant = options.quant;
-  e.dummy = options.load_dummy;
-  e.tensor_parallel_size = options.tensor_parallel_size;
-  e.threads = options.threads;
+  engine::ExecutorOptions e = engine::model_options(options);
   e.context_tokens = options.max_model_len;
   e.memory_share = options.gpu_memory_utilization;
   const engine::CompilationConfig& k = options.compilation_config;

@@ -125,15 +125,20 @@ EngineArgs default_args(const Registry& builds) {
   return args;
 }
 
-ExecutorOptions executor_options(const Config& c) {
+ExecutorOptions model_options(const EngineArgs& a) {
   ExecutorOptions o;
-  o.model_dir = c.model;
-  o.backend = c.backend;
-  o.act = c.activation == "f32" ? DType::f32 : DType::bf16;
-  o.quant = c.quant;
-  o.dummy = c.load_dummy;
-  o.tensor_parallel_size = c.tensor_parallel_size;
-  o.threads = c.threads;
+  o.model_dir = a.model;
+  o.backend = a.backend;
+  o.act = a.activation == "f32" ? DType::f32 : DType::bf16;
+  o.quant = a.quant;
+  o.dummy = a.load_dummy;
+  o.tensor_parallel_size = a.tensor_parallel_size;
+  o.threads = a.threads;
+  return o;
+}
+
+ExecutorOptions executor_options(const Config& c) {
+  ExecutorOptions o = model_options(c);
   o.max_rows = c.max_num_batched_tokens;
   o.max_seqs = o.max_logits = c.max_num_seqs;
   o.context_tokens = c.num_kvcache_blocks > 0 ? c.num_kvcache_blocks * page : page;

@@ -5,7 +5,7 @@
 // To extend: specialise atom::impl<Op, Backend> in your own header (docs/adding_a_kernel.md); no atom file is edited.
 //
 // Optional members of a specialisation, found by concepts:
-//   static WeightFormat weight_format();   the layout this kernel wants its weights in (atom/quant/weight_format.hpp)
+//   static const quant::WeightLayout& layout();   how this kernel wants its weights (atom/quant/weight_layout.hpp)
 #include <concepts>
 
 namespace atom {

@@ -85,6 +85,8 @@ struct Config : EngineArgs {
 /// Throws atom::Error naming the field that cannot work.
 Config resolve(const EngineArgs& args, const Registry& builds);
 
+/// What says which model runs where, and nothing about sizes.
+ExecutorOptions model_options(const EngineArgs& args);
 /// What an Executor needs of a resolved config.
 ExecutorOptions executor_options(const Config& config);
 

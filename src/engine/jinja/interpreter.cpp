@@ -137,15 +137,18 @@ Value Interpreter::filtered(const Expr& filters, const Value& captured) {
   return eval(filters);
 }
 
+Interpreter::Flow Interpreter::captured_body(const Statement& s, Value& value) {
+  Capture capture(*this);
+  const InScope inner(*this, scope_);
+  const Flow flow = run(s.blocks[0]);
+  if (flow == Flow::next) value = capture.value();
+  return flow;
+}
+
 Interpreter::Flow Interpreter::run_set_block(const Statement& s) {
   const Sandbox::Level level(sandbox_);
   Value value;
-  {
-    Capture capture(*this);
-    const InScope inner(*this, scope_);
-    if (const Flow flow = run(s.blocks[0]); flow != Flow::next) return flow;
-    value = capture.value();
-  }
+  if (const Flow flow = captured_body(s, value); flow != Flow::next) return flow;
   assign(s.exprs[0], s.exprs.size() > 1 ? filtered(s.exprs[1], value) : value);
   return Flow::next;
 }
@@ -153,12 +156,7 @@ Interpreter::Flow Interpreter::run_set_block(const Statement& s) {
 Interpreter::Flow Interpreter::run_filter(const Statement& s) {
   const Sandbox::Level level(sandbox_);
   Value value;
-  {
-    Capture capture(*this);
-    const InScope inner(*this, scope_);
-    if (const Flow flow = run(s.blocks[0]); flow != Flow::next) return flow;
-    value = capture.value();
-  }
+  if (const Flow flow = captured_body(s, value); flow != Flow::next) return flow;
   print(filtered(s.exprs[0], value));
   return Flow::next;
 }

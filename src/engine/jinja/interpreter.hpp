@@ -35,6 +35,8 @@ class Interpreter {
   Flow run_conditional(const Statement& s);
   Flow run_loop(const Statement& s, const Value& iterable, int depth);
   Flow run_in_scope(const Statement& s);
+  /// Runs a block whose output becomes `value`.
+  Flow captured_body(const Statement& s, Value& value);
   Flow run_set_block(const Statement& s);
   Flow run_filter(const Statement& s);
   void run_macro(const Statement& s);

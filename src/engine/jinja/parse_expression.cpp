@@ -251,14 +251,18 @@ Expr Parser::dict() {
   return finish(std::move(e));
 }
 
+Expr Parser::call(Expr subject) {
+  Expr e = make(Op::call, now().line, {&subject});
+  arguments(e);
+  return finish(std::move(e));
+}
+
 Expr Parser::postfix(Expr subject) {
   for (;;) {
     if (at_sign(".") || at_sign("[")) {
       subject = subscript(std::move(subject));
     } else if (at_sign("(")) {
-      Expr e = make(Op::call, now().line, {&subject});
-      arguments(e);
-      subject = finish(std::move(e));
+      subject = call(std::move(subject));
     } else {
       return subject;
     }
@@ -341,9 +345,7 @@ Expr Parser::filters_and_tests(Expr subject) {
     } else if (at_name("is")) {
       subject = test(std::move(subject));
     } else if (at_sign("(")) {
-      Expr e = make(Op::call, now().line, {&subject});
-      arguments(e);
-      subject = finish(std::move(e));
+      subject = call(std::move(subject));
     } else {
       return subject;
     }

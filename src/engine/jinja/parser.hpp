@@ -40,6 +40,7 @@ class Parser {
   Expr comparison();
   Expr unary(bool with_filters);
   Expr primary();
+  Expr call(Expr subject);
   Expr postfix(Expr subject);
   Expr filters_and_tests(Expr subject);
   Expr filter_chain(Expr subject);  // from the name of the first filter
