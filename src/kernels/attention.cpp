@@ -20,10 +20,11 @@ struct Cut {
   int length;  // rows or tokens of each
   bool decode;
 };
-Cut cut(int rows, int context, int group) {
+Cut cut(int rows, int context, int group, int window) {
   if (rows == 1) {
-    const int length = std::max(decode_chunk, ceil_div(ceil_div(context, decode_chunks), page) * page);
-    return {ceil_div(context, length), length, true};
+    const int tokens = context - first_seen(context, window) / page * page;
+    const int length = std::max(decode_chunk, ceil_div(ceil_div(tokens, decode_chunks), page) * page);
+    return {ceil_div(tokens, length), length, true};
   }
   // Every block packs all values it sees: behind a long prefix, few large ones; else many, to share out.
   const int length = (context < 2 * rows ? query_lanes / 2 : query_lanes) / group;
@@ -48,17 +49,21 @@ template <class T, class Kv> Functions<T, Kv> functions(int d) {
 }
 
 /// Sequences handed to the pool together: bounded, so that the bookkeeping needs no memory of its own.
-template <class Op, class T, class Kv, int D> class Wave {
+template <class T, class Kv> class Wave {
  public:
-  Wave(ThreadPool* pool, const typename Op::args& a, const Functions<T, Kv>& f)
-      : pool_(pool), a_(a), f_(f), group_(a.heads / a.kv_heads), partials_(scratch(0) + thread_floats(group_, D)) {}
+  Wave(ThreadPool* pool, const kernels::AttentionArgs<T, Kv>& a, int d)
+      : pool_(pool),
+        a_(a),
+        f_(functions<T, Kv>(d)),
+        d_(d),
+        group_(a.heads / a.kv_heads),
+        partials_(scratch(0) + thread_floats(group_, d)) {}
 
   /// Runs sequences from `first` on, as many as fit; returns how many.
   int run(int first) noexcept {
     int partials = 0;
     for (count_ = 0; count_ < wave_sequences && first + count_ < a_.seqs; ++count_) {
-      const int s = first + count_, rows = a_.first_row[s + 1] - a_.first_row[s];
-      const Cut c = cut(rows, a_.context[s], group_);
+      const Cut c = cut_of(first + count_);
       const int parts = c.decode && c.tasks > 1 ? c.tasks : 0;
       if (partials + parts > wave_partials) break;
       first_task_[count_ + 1] = first_task_[count_] + c.tasks * a_.kv_heads;
@@ -73,43 +78,49 @@ template <class Op, class T, class Kv, int D> class Wave {
  private:
   float* scratch(int thread) noexcept { return static_cast<float*>(pool_->scratch(thread)); }
   float* partials(int i, int chunk, int kv_head) noexcept {
-    return partials_ + (static_cast<std::ptrdiff_t>(first_partial_[i] + chunk) * a_.heads + kv_head * group_) * (D + partial_extra);
+    return partials_ +
+           (static_cast<std::ptrdiff_t>(first_partial_[i] + chunk) * a_.heads + kv_head * group_) * (d_ + partial_extra);
   }
-  std::ptrdiff_t partials_stride() const noexcept { return static_cast<std::ptrdiff_t>(a_.heads) * (D + partial_extra); }
+  std::ptrdiff_t partials_stride() const noexcept { return static_cast<std::ptrdiff_t>(a_.heads) * (d_ + partial_extra); }
+  int rows_of(int s) const noexcept { return a_.first_row[s + 1] - a_.first_row[s]; }
+  int window_of(int s) const noexcept { return a_.window > 0 ? std::min(a_.window, a_.context[s]) : a_.context[s]; }
+  Cut cut_of(int s) const noexcept { return cut(rows_of(s), a_.context[s], group_, window_of(s)); }
 
   /// Rows [row, row + rows) of sequence s, in its own numbering.
   AttentionTask<T, Kv> task_of(int s, int kv_head, int row, int rows) const noexcept {
-    using layout = kernels::KvLayout<Kv, D>;
-    const std::ptrdiff_t at = a_.first_row[s] + row, column = static_cast<std::ptrdiff_t>(kv_head) * group_ * D, ldo = a_.heads * D;
-    const int all_rows = a_.first_row[s + 1] - a_.first_row[s];
+    const std::ptrdiff_t at = a_.first_row[s] + row, column = static_cast<std::ptrdiff_t>(kv_head) * group_ * d_,
+                         ldo = a_.heads * d_;
+    const std::ptrdiff_t head_stride = page * d_, head = kv_head * head_stride;  // KvLayout
     return {.q = a_.q + at * a_.ldq + column,
             .o = a_.o + at * ldo + column,
-            .k = a_.k_pages + layout::at(0, kv_head, 0, a_.kv_heads),
-            .v = a_.v_pages + layout::at(0, kv_head, 0, a_.kv_heads),
+            .k = a_.k_pages + head,
+            .v = a_.v_pages + head,
             .pages = a_.block_table + static_cast<std::ptrdiff_t>(s) * a_.table_stride,
             .ldq = a_.ldq,
             .ldo = ldo,
-            .page_stride = static_cast<std::ptrdiff_t>(layout::at(1, 0, 0, a_.kv_heads)),
-            .d = D,
+            .page_stride = a_.kv_heads * head_stride,
+            .d = d_,
             .group = group_,
             .rows = rows,
-            .context = a_.context[s] - all_rows + row + rows,
+            .context = a_.context[s] - rows_of(s) + row + rows,
+            .window = window_of(s),
+            .sinks = a_.sinks ? a_.sinks + kv_head * group_ : nullptr,
             .scale = a_.scale};
   }
 
   void attend(int first, int task, float* memory) noexcept {
     const int i = static_cast<int>(std::upper_bound(first_task_, first_task_ + count_ + 1, task) - first_task_) - 1;
-    const int s = first + i, rows = a_.first_row[s + 1] - a_.first_row[s], context = a_.context[s];
+    const int s = first + i, rows = rows_of(s);
     const int kv_head = (task - first_task_[i]) % a_.kv_heads, part = (task - first_task_[i]) / a_.kv_heads;
-    const Cut c = cut(rows, context, group_);
+    const Cut c = cut_of(s);
     if (!c.decode) {
       const int row = (c.tasks - 1 - part) * c.length;  // the last block sees most: longest task first
       return f_.prefill(task_of(s, kv_head, row, std::min(c.length, rows - row)), memory);
     }
     const AttentionTask<T, Kv> one = task_of(s, kv_head, 0, 1);
-    const int token = part * c.length, tokens = std::min(c.length, context - token);
+    const int token = one.first() + part * c.length, tokens = std::min(c.length, one.context - token);
     if (c.tasks > 1) return f_.decode(one, token, tokens, partials(i, part, kv_head), memory);
-    float* result = memory + static_cast<std::ptrdiff_t>(group_) * (D + decode_block);
+    float* result = memory + static_cast<std::ptrdiff_t>(group_) * (d_ + decode_block);
     f_.decode(one, token, tokens, result, memory);
     f_.merge(one, result, 0, 1);
   }
@@ -118,17 +129,17 @@ template <class Op, class T, class Kv, int D> class Wave {
   void join(int first, int begin) noexcept {
     for (int i = begin; i < std::min(begin + 4, count_); ++i) {
       const int s = first + i;
-      const Cut c = cut(a_.first_row[s + 1] - a_.first_row[s], a_.context[s], group_);
+      const Cut c = cut_of(s);
       if (!c.decode || c.tasks == 1) continue;
       for (int h = 0; h < a_.kv_heads; ++h) f_.merge(task_of(s, h, 0, 1), partials(i, 0, h), partials_stride(), c.tasks);
     }
   }
 
   ThreadPool* pool_;
-  const typename Op::args& a_;
-  const Functions<T, Kv>& f_;
-  int group_;
-  float* partials_;  // (wave_partials, heads) of (D + partial_extra), behind thread 0's own scratch
+  const kernels::AttentionArgs<T, Kv>& a_;
+  Functions<T, Kv> f_;
+  int d_, group_;
+  float* partials_;  // (wave_partials, heads) of (d + partial_extra), behind thread 0's own scratch
   int count_ = 0;
   int first_task_[wave_sequences + 1] = {};
   int first_partial_[wave_sequences] = {};
@@ -142,32 +153,18 @@ std::size_t attention_scratch_bytes(int heads, int kv_heads, int head_dim) {
   return (thread_floats(heads / kv_heads, head_dim) + partials) * sizeof(float);
 }
 
-template <cpu::Activation T, cpu::CacheOf<T> Kv, int D>
-void impl<kernels::paged_attention<T, Kv, D>, Cpu>::run(Cpu::stream pool,
-                                                        const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept {
+namespace cpu {
+
+template <Activation T, CacheOf<T> Kv>
+void paged_attention(ThreadPool* pool, const kernels::AttentionArgs<T, Kv>& a, int head_dim) noexcept {
   ATOM_ASSERT(a.scale > 0, "scores are scaled after their maximum is taken");
-  const Functions<T, Kv> f = functions<T, Kv>(D);
-  Wave<kernels::paged_attention<T, Kv, D>, T, Kv, D> wave(pool, a, f);
+  Wave<T, Kv> wave(pool, a, head_dim);
   for (int s = 0; s < a.seqs;) s += wave.run(s);
 }
 
-template struct impl<kernels::paged_attention<float, float, 16>, Cpu>;
-template struct impl<kernels::paged_attention<float, float, 32>, Cpu>;
-template struct impl<kernels::paged_attention<float, float, 64>, Cpu>;
-template struct impl<kernels::paged_attention<float, float, 96>, Cpu>;
-template struct impl<kernels::paged_attention<float, float, 128>, Cpu>;
-template struct impl<kernels::paged_attention<float, float, 256>, Cpu>;
-template struct impl<kernels::paged_attention<bf16, bf16, 16>, Cpu>;
-template struct impl<kernels::paged_attention<bf16, bf16, 32>, Cpu>;
-template struct impl<kernels::paged_attention<bf16, bf16, 64>, Cpu>;
-template struct impl<kernels::paged_attention<bf16, bf16, 96>, Cpu>;
-template struct impl<kernels::paged_attention<bf16, bf16, 128>, Cpu>;
-template struct impl<kernels::paged_attention<bf16, bf16, 256>, Cpu>;
-template struct impl<kernels::paged_attention<float, bf16, 16>, Cpu>;
-template struct impl<kernels::paged_attention<float, bf16, 32>, Cpu>;
-template struct impl<kernels::paged_attention<float, bf16, 64>, Cpu>;
-template struct impl<kernels::paged_attention<float, bf16, 96>, Cpu>;
-template struct impl<kernels::paged_attention<float, bf16, 128>, Cpu>;
-template struct impl<kernels::paged_attention<float, bf16, 256>, Cpu>;
+template void paged_attention(ThreadPool*, const kernels::AttentionArgs<float, float>&, int) noexcept;
+template void paged_attention(ThreadPool*, const kernels::AttentionArgs<bf16, bf16>&, int) noexcept;
+template void paged_attention(ThreadPool*, const kernels::AttentionArgs<float, bf16>&, int) noexcept;
 
+}  // namespace cpu
 }  // namespace atom

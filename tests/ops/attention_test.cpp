@@ -18,19 +18,20 @@ namespace {
 using namespace test;
 
 /// A batch over a cache whose pages lie in random order; whatever no sequence owns is NaN.
-template <class T, class Kv, int D> struct Batch {
-  using op = kernels::paged_attention<T, Kv, D>;
+template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}> struct Batch {
+  using op = kernels::paged_attention<T, Kv, D, F>;
   using layout = kernels::KvLayout<Kv, D>;
   struct Sequence {
     int rows, context;
   };
   std::vector<T> q, o;
   std::vector<Kv> k, v;
+  std::vector<float> sinks;
   std::vector<int> table, first_row{0}, context;
   typename op::args args{};
   float spread;  // of queries and keys
 
-  Batch(int heads, int kv_heads, const std::vector<Sequence>& seqs, float spread_ = 1) : spread(spread_) {
+  Batch(int heads, int kv_heads, const std::vector<Sequence>& seqs, float spread_ = 1, int window = 0) : spread(spread_) {
     int pages = 3, longest = 1;
     for (const auto& s : seqs) {
       first_row.push_back(first_row.back() + s.rows);
@@ -75,6 +76,13 @@ template <class T, class Kv, int D> struct Batch {
             ldq,
             longest,
             1 / std::sqrt(static_cast<float>(D))};
+    args.window = window;
+    if constexpr (F.sinks) {
+      sinks = noise<float>(static_cast<std::size_t>(heads), 9, 3);
+      sinks[0] = 90;  // next to nothing is left for the values
+      sinks.back() = -INFINITY;
+      args.sinks = sinks.data();
+    }
   }
 
   std::vector<T> on_ref() {
@@ -149,6 +157,55 @@ TYPED_TEST(PagedAttention, EveryGroup) {
   }
 }
 TYPED_TEST(PagedAttention, ScoresFarApart) { BatchOf<TypeParam>(4, 2, {{1, 700}, {70, 200}}, 12).check(); }
+
+template <class K, kernels::AttnFlags F> void check_windows(int group) {
+  for (int window : {1, 5, 16, 40, 128, 300}) {
+    SCOPED_TRACE(std::to_string(group) + " heads, window " + std::to_string(window));
+    using B = Batch<typename K::T, typename K::Kv, K::D, F>;
+    B(2 * group, 2, {{1, 1}, {16, 16}, {33, 33}, {3, 20}, {40, 130}, {129, 300}}, 1, window).check();
+    B(2 * group, 2, {{1, 1}, {1, 16}, {1, 17}, {1, 129}, {1, 144}, {1, 145}, {1, 513}, {1, 1200}, {0, 30}, {20, 50}}, 1, window)
+        .check();
+  }
+}
+using kernels::AttnFlags;
+TYPED_TEST(PagedAttention, WindowAndSinks) { check_windows<TypeParam, AttnFlags{.window = true, .sinks = true}>(2); }
+TEST(PagedAttention_, WindowsOfEveryGroup) {
+  for (int group : {1, 7}) check_windows<Key<bf16, bf16, 64>, AttnFlags{.window = true}>(group);
+}
+TEST(PagedAttention_, Sinks) {
+  for (int group : {1, 2, 3, 8}) {
+    SCOPED_TRACE(group);
+    Batch<bf16, bf16, 64, AttnFlags{.sinks = true}>(group * 2, 2, {{1, 40}, {1, 1200}, {70, 370}, {5, 5}}).check();
+  }
+}
+
+TEST(PagedAttention_, AWindowAsLongAsTheContextIsNone) {
+  constexpr AttnFlags windowed{.window = true};
+  Batch<bf16, bf16, 64> plain(4, 2, {{1, 700}, {90, 300}});
+  for (int window : {0, 700, 100000}) {
+    Batch<bf16, bf16, 64, windowed> same(4, 2, {{1, 700}, {90, 300}}, 1, window);
+    EXPECT_TRUE(identical(same.on_ref(), plain.on_ref()));
+    at_every_level([&] { EXPECT_TRUE(identical(same.on_cpu(2), plain.on_cpu(2))); });
+  }
+}
+
+TEST(PagedAttention_, CostCountsWhatTheWindowLeaves) {
+  using op = kernels::paged_attention<float, float, 64, AttnFlags{.window = true}>;
+  for (const auto& [rows, context] : {std::pair{1, 50}, {50, 50}, {7, 50}, {3, 3}})
+    for (int window : {0, 1, 3, 44, 45, 50, 90}) {
+      double pairs = 0;
+      std::vector<bool> seen(static_cast<std::size_t>(context));
+      for (int i = 0; i < rows; ++i)
+        for (int p = context - rows + i, j = 0; j <= p; ++j)
+          if (window == 0 || j > p - window) ++pairs, seen[static_cast<std::size_t>(j)] = true;
+      const int first_row[] = {0, rows};
+      op::args a{};
+      a.first_row = first_row, a.context = &context, a.rows = rows, a.seqs = 1, a.heads = 2, a.kv_heads = 1, a.window = window;
+      const double tokens = static_cast<double>(std::count(seen.begin(), seen.end(), true));
+      EXPECT_EQ(op::cost(a).flops, 4 * 2 * 64 * pairs) << rows << " of " << context << ", window " << window;
+      EXPECT_EQ(op::cost(a).bytes, 2 * rows * 2 * 64 * 4 + 2 * tokens * 64 * 4);
+    }
+}
 
 TEST(PagedAttention_, ManySequencesAtOnce) {  // more than one wave
   std::vector<Batch<bf16, bf16, 64>::Sequence> seqs;

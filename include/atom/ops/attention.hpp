@@ -1,8 +1,8 @@
 #pragma once
-// Attention as a forward pass says it: rotate, then attend<Kind, Kv>.
+// Attention as a forward pass says it: rotate, then attend<Kind, Kv>, with a Window and Sinks where a layer has them.
 // One idea: the kind of attention is a type that says what the cache holds and how wide a head is; batching, pages and ranks
 // are the context's business.
-// To extend: a kind (latent, windowed, sparse) is a new tag with its own attend() and keys.
+// To extend: a kind (latent, sparse) is a new tag with its own attend_op and keys.
 #include "atom/engine/context.hpp"
 #include "atom/ops/attention_op.hpp"
 
@@ -26,9 +26,24 @@ template <int D, StepContext Ctx> void norm_rotate(Ctx& ctx, auto qkv, const aut
             ctx.kv_heads(), qkv.stride, ctx.rotary_dim(), ctx.numbers.rms_eps});
 }
 
+/// A row sees the last `tokens` tokens up to itself; 0: all of them.
+struct Window {
+  int tokens;
+  void put(auto& args) const { args.window = tokens; }
+};
+/// One more score per query head, of a token without a value.
+struct Sinks {
+  const float* logits;  // (heads)
+  void put(auto& args) const { args.sinks = logits; }
+};
+template <class X>
+concept AttentionExtra = std::same_as<X, Window> || std::same_as<X, Sinks>;
+
 template <class Kind, class Kv> struct attend_op;
 template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
-  template <StepContext Ctx> static auto run(Ctx& ctx, auto qkv, int layer) {
+  template <StepContext Ctx, AttentionExtra... Extras> static auto run(Ctx& ctx, auto qkv, int layer, Extras... extras) {
+    constexpr kernels::AttnFlags flags{.window = (std::same_as<Extras, Window> || ...),
+                                       .sinks = (std::same_as<Extras, Sinks> || ...)};
     using T = typename Ctx::act;
     const int heads = ctx.heads(), kv_heads = ctx.kv_heads();
     const Batch& b = ctx.batch;
@@ -37,16 +52,19 @@ template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
     auto o = temp<T>(ctx, qkv.rows, heads * D);
     const auto k = columns(qkv, heads * D, kv_heads * D), v = columns(qkv, (heads + kv_heads) * D, kv_heads * D);
     atom::run<kernels::kv_write<T, Kv, D>>(ctx, {k.data, v.data, k_pages, v_pages, b.slots, qkv.rows, kv_heads, qkv.stride});
-    atom::run<kernels::paged_attention<T, Kv, D>>(
-        ctx, {qkv.data, o.data, k_pages, v_pages, b.block_table, b.first_row, b.context, qkv.rows, b.seqs, heads, kv_heads,
-              qkv.stride, b.table_stride, ctx.numbers.attn_scale});
+    kernels::AttentionArgs<T, Kv> args{qkv.data, o.data, k_pages, v_pages,  b.block_table, b.first_row,    b.context,
+                                       qkv.rows, b.seqs, heads,   kv_heads, qkv.stride,    b.table_stride, ctx.numbers.attn_scale};
+    (extras.put(args), ...);
+    atom::run<kernels::paged_attention<T, Kv, D, flags>>(ctx, args);
     return o;
   }
 };
 
 /// Appends this step's keys and values to the cache, then attends over it. qkv as above -> (rows, heads D).
-template <class Kind, class Kv, StepContext Ctx> auto attend(Ctx& ctx, auto qkv, int layer) {
-  return attend_op<Kind, Kv>::run(ctx, qkv, layer);
+///   attend<Mha<D>, Kv>(ctx, qkv, layer)
+///   attend<Mha<D>, Kv>(ctx, qkv, layer, Window{128}, Sinks{sinks.data})   either or both
+template <class Kind, class Kv, StepContext Ctx> auto attend(Ctx& ctx, auto qkv, int layer, auto... extras) {
+  return attend_op<Kind, Kv>::run(ctx, qkv, layer, extras...);
 }
 
 }  // namespace atom::ops

@@ -46,28 +46,54 @@ template <class T, class Kv, int D> struct kv_write {
   static constexpr Cost cost(const args& a) { return {2.0 * a.rows * a.kv_heads * D * (sizeof(T) + sizeof(Kv)), 0}; }
 };
 
+struct AttnFlags {
+  bool window = false;  // a row sees the last `window` tokens up to itself
+  bool sinks = false;   // every query head gives part of its softmax to a logit of its own, which has no value
+  bool operator==(const AttnFlags&) const = default;
+};
+
+/// Of every head width and kind of attention.
+template <class T, class Kv> struct AttentionArgs {
+  const T* q;              // (rows, heads * D), row stride ldq
+  T* o;                    // (rows, heads * D), row stride heads * D
+  const Kv* k_pages;       // KvLayout<Kv, D>: (pages, kv_heads, page_tokens, D)
+  const Kv* v_pages;       // likewise
+  const int* block_table;  // (seqs, table_stride): page index of each page_tokens tokens of the sequence
+  const int* first_row;    // (seqs + 1): rows of sequence s are [first_row[s], first_row[s + 1])
+  const int* context;      // (seqs): tokens in the cache, this step's included
+  int rows, seqs, heads, kv_heads, ldq, table_stride;
+  float scale;
+  int window = 0;                // tokens that a row sees, itself included; 0: all, as without F.window
+  const float* sinks = nullptr;  // (heads), to be compared with scores after the scale; null without F.sinks
+};
+
 /// o = softmax(q · Kᵀ * scale, causal) · V per head; query head h reads KV head h / (heads / kv_heads).
-/// Row i of sequence s, i in [0, n), n = first_row[s+1] - first_row[s], is at position context[s] - n + i and sees positions <= it.
-template <class T, class Kv, int D> struct paged_attention {
-  struct args {
-    const T* q;              // (rows, heads * D), row stride ldq
-    T* o;                    // (rows, heads * D), row stride heads * D
-    const Kv* k_pages;       // KvLayout<Kv, D>: (pages, kv_heads, page_tokens, D)
-    const Kv* v_pages;       // likewise
-    const int* block_table;  // (seqs, table_stride): page index of each page_tokens tokens of the sequence
-    const int* first_row;    // (seqs + 1): rows of sequence s are [first_row[s], first_row[s + 1])
-    const int* context;      // (seqs): tokens in the cache, this step's included
-    int rows, seqs, heads, kv_heads, ldq, table_stride;
-    float scale;
-  };
-  static constexpr Name name() { return {"paged_attention<", type_name<T>, ",", type_name<Kv>, ",", name_of_int(D), ">"}; }
+/// Row i of sequence s, i in [0, n), n = first_row[s+1] - first_row[s], is at position p = context[s] - n + i and sees positions
+/// j <= p; with a window W those with p - W < j <= p. A sink is one more score of its head, whose value is zero.
+template <class T, class Kv, int D, AttnFlags F = AttnFlags{}> struct paged_attention {
+  using args = AttentionArgs<T, Kv>;
+  static constexpr Name name() {
+    return {F.window ? "windowed_" : "",
+            F.sinks ? "sink_" : "",
+            "paged_attention<",
+            type_name<T>,
+            ",",
+            type_name<Kv>,
+            ",",
+            name_of_int(D),
+            ">"};
+  }
   /// Reads the block tables' lengths, so the batch must be real; a dry run has null pointers and counts q and o only.
   static constexpr Cost cost(const args& a) {
     Cost c{2.0 * a.rows * a.heads * D * sizeof(T), 0};
     if (!a.context || !a.first_row) return c;
     for (int s = 0; s < a.seqs; ++s) {
-      const double n = a.first_row[s + 1] - a.first_row[s], len = a.context[s];
-      c += {2 * len * a.kv_heads * D * sizeof(Kv), 4 * a.heads * D * (n * (len - n) + n * (n + 1) / 2)};
+      const double n = a.first_row[s + 1] - a.first_row[s], most = a.context[s], least = most - n + 1;  // that a row may see
+      if (n == 0) continue;
+      const double w = F.window && a.window > 0 ? a.window : most;
+      const double all = w < least - 1 ? least - 1 : w < most ? w : most;  // rows up to here see everything before them
+      const double pairs = (all * (all + 1) - least * (least - 1)) / 2 + (most - all) * w;
+      c += {2 * (w + n - 1 < most ? w + n - 1 : most) * a.kv_heads * D * sizeof(Kv), 4 * a.heads * D * pairs};
     }
     return c;
   }

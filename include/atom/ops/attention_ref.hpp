@@ -47,8 +47,8 @@ template <class T, class Kv, int D> struct impl<kernels::kv_write<T, Kv, D>, Ref
   }
 };
 
-template <class T, class Kv, int D> struct impl<kernels::paged_attention<T, Kv, D>, Ref> {
-  using op = kernels::paged_attention<T, Kv, D>;
+template <class T, class Kv, int D, kernels::AttnFlags F> struct impl<kernels::paged_attention<T, Kv, D, F>, Ref> {
+  using op = kernels::paged_attention<T, Kv, D, F>;
   static void run(Ref::stream, const typename op::args& a) noexcept {
     for (int s = 0; s < a.seqs; ++s) {
       const int rows = a.first_row[s + 1] - a.first_row[s];
@@ -58,13 +58,14 @@ template <class T, class Kv, int D> struct impl<kernels::paged_attention<T, Kv, 
   }
 
  private:
-  // One query head of one row over the first `visible` tokens: softmax in one pass, rescaling when the maximum grows.
-  static void one(const typename op::args& a, int s, int row, int visible, int head) noexcept {
+  // One query head of one row over tokens below `end`: softmax in one pass, rescaling when the maximum grows.
+  static void one(const typename op::args& a, int s, int row, int end, int head) noexcept {
     using layout = kernels::KvLayout<Kv, D>;
     const T* q = a.q + static_cast<std::ptrdiff_t>(row) * a.ldq + static_cast<std::ptrdiff_t>(head) * D;
     const int kv_head = head / (a.heads / a.kv_heads);
-    double top = -INFINITY, sum = 0, o[D] = {};
-    for (int t = 0; t < visible; ++t) {
+    const int begin = F.window && a.window > 0 && a.window < end ? end - a.window : 0;
+    double top = F.sinks ? double{a.sinks[head]} : double{-INFINITY}, sum = F.sinks ? 1 : 0, o[D] = {};
+    for (int t = begin; t < end; ++t) {
       const int page = a.block_table[static_cast<std::ptrdiff_t>(s) * a.table_stride + t / layout::page];
       const std::size_t at = layout::at(page, kv_head, t % layout::page, a.kv_heads);
       double score = 0;

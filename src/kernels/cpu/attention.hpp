@@ -13,6 +13,7 @@
 
 namespace atom::cpu {
 
+inline constexpr float log2_e = 1.44269504f;  // exponentials are powers of two
 inline constexpr int page = kernels::page_tokens;
 inline constexpr int query_lanes = 512;     // (row, query head) pairs of a prefill task
 inline constexpr int key_chunk = 256;       // tokens between two rescalings of a prefill task
@@ -22,6 +23,9 @@ inline constexpr int decode_chunks = 16;    // ... this many
 inline constexpr int wave_sequences = 128;  // handed to the pool at once
 inline constexpr int wave_partials = 128;   // chunks of all their contexts
 
+/// The first token seen by a row that `visible` tokens lead up to, itself included.
+constexpr int first_seen(int visible, int window) { return visible > window ? visible - window : 0; }
+
 template <class T, class Kv> struct AttentionTask {
   const T* q;        // (rows, group * d), row stride ldq
   T* o;              // (rows, group * d), row stride ldo
@@ -30,8 +34,13 @@ template <class T, class Kv> struct AttentionTask {
   const int* pages;  // (context / page, rounded up)
   std::ptrdiff_t ldq, ldo, page_stride;
   int d, group;
-  int rows, context;  // row i sees the first context - rows + i + 1 tokens
+  int rows, context;   // row i is token context - rows + i and sees the `window` tokens up to itself
+  int window;          // 1 to context
+  const float* sinks;  // (group), or null
   float scale;
+
+  /// The page where what the first row sees begins.
+  int first() const { return first_seen(context - rows + 1, window) / page * page; }
 };
 
 // Partial result of one query head: sum of p * v (d), then the largest score, in powers of two, and the sum of p; d + partial_extra

@@ -49,11 +49,10 @@ template <class Level, class T, class Kv>
 void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, int tokens, float* partials, float* scratch) {
   using S = Simd<Level>;
   constexpr int heads_at_once = S::width == 16 ? 4 : 2;  // times four tokens: what the registers hold
-  constexpr float log2e = 1.44269504f;
-  const int d = a.d, group = a.group, stride = (d + partial_extra), last = first + tokens;
+  const int d = a.d, group = a.group, stride = (d + partial_extra), last = first + tokens, unseen = a.context - a.window;
   float* q = scratch;
   float* p = q + static_cast<std::ptrdiff_t>(group) * d;  // (group, decode_block): scores, then probabilities
-  for (int i = 0; i < group * d; i += S::width) S::store(q + i, S::load(a.q + i) * S::set(a.scale * log2e));
+  for (int i = 0; i < group * d; i += S::width) S::store(q + i, S::load(a.q + i) * S::set(a.scale * log2_e));
   for (int h = 0; h < group; ++h) {
     float* o = partials + h * stride;
     for (int i = 0; i < d; i += S::width) S::store(o + i, S::zero());
@@ -84,6 +83,7 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
     for (int h = 0; h < group; ++h) {
       float* s = p + h * decode_block;
       float* o = partials + h * stride;
+      for (int t = begin; t < unseen; ++t) s[t - begin] = -__builtin_inff();  // of the window's first page
       for (int t = n; t % S::width != 0; ++t) s[t] = -__builtin_inff();
       auto top = S::set(o[d]), sum = S::zero();
       for (int t = 0; t < n; t += S::width) top = S::max(S::load(s + t), top);
@@ -116,8 +116,10 @@ void Attention<Level, T, Kv>::merge(const AttentionTask<T, Kv>& a, float* partia
   const int d = a.d;
   for (int h = 0; h < a.group; ++h) {
     float* part = partials + h * (d + partial_extra);
-    float highest = part[d], total = 0;
-    for (int c = 1; c < chunks; ++c) highest = part[c * stride + d] > highest ? part[c * stride + d] : highest;
+    const float sink = a.sinks ? a.sinks[h] * log2_e : -__builtin_inff();
+    float highest = sink;
+    for (int c = 0; c < chunks; ++c) highest = part[c * stride + d] > highest ? part[c * stride + d] : highest;
+    float total = S::first(exp2<Level>(S::set(sink - highest)));
     for (int c = 0; c < chunks; ++c) {
       float& weight = part[c * stride + d];  // takes the place of the chunk's largest score
       weight = S::first(exp2<Level>(S::set(weight - highest)));

@@ -29,6 +29,11 @@ template <class Level> struct Carve {
   }
 };
 
+/// [first, last)
+struct Span {
+  int first, last;
+};
+
 /// The running softmax of one tile over one chunk, to be run beside matrix products: begin() finds how far scores are shifted,
 /// every step() makes four tokens' probabilities, end() makes the others and stores what the lanes' sums have come to.
 /// The shift is a lane's largest score so far, or one up to 2^8 smaller: outputs are seldom rescaled, and lose nothing in bf16.
@@ -38,22 +43,28 @@ template <class Level, class Mma> class TileSoftmax {
   static constexpr int W = S::width, L = 2 * W;
 
  public:
-  /// s: scores of `tokens` tokens, those from `unmasked` on to be masked. visible, top, sum: (L). o, (d, L), is rescaled.
-  void begin(float* s, typename Mma::Probability* p, int tokens, int unmasked, const float* visible, float c, float* top,
-             float* sum, float* o, int d, bool fresh) {
+  /// s: scores of `tokens` tokens; those of [0, whole.first) and from whole.last on are masked, lane by lane: it sees `window`
+  /// tokens before the visible-th. visible, top, sum: (L). o, (d, L), is rescaled.
+  void begin(float* s, typename Mma::Probability* p, int tokens, Span whole, const float* visible, float window, float c,
+             float* top, float* sum, float* o, int d, bool fresh) {
     s_ = s, p_ = p, tokens_ = tokens, token_ = 0, sum_ = sum, c_ = S::set(c);
     const V none = S::set(-__builtin_inff());
     const V seen[2] = {S::load(visible), S::load(visible + W)}, before[2] = {S::load(top), S::load(top + W)};
     V high[2][2] = {{before[0], before[1]}, {before[0], before[1]}};  // of even and of odd tokens
-    for (int t = 0; t < unmasked; t += 2)
+    const auto mask = [&](int from, int to) {
+      for (int t = from; t < to; ++t)
+        for (int h = 0; h < 2; ++h) {
+          const V causal = S::if_at_least(seen[h], S::set(static_cast<float>(t + 1)), S::load(s + t * L + h * W), none);
+          const V x = S::if_at_least(S::set(static_cast<float>(t) + window), seen[h], causal, none);
+          S::store(s + t * L + h * W, x);
+          high[0][h] = S::max(x, high[0][h]);
+        }
+    };
+    mask(0, whole.first);
+    for (int t = whole.first; t < whole.last; t += 2)
       for (int i = 0; i < 2; ++i)
         for (int h = 0; h < 2; ++h) high[i][h] = S::max(S::load(s + (t + i) * L + h * W), high[i][h]);
-    for (int t = unmasked; t < tokens; ++t)
-      for (int h = 0; h < 2; ++h) {
-        const V x = S::if_at_least(seen[h], S::set(static_cast<float>(t + 1)), S::load(s + t * L + h * W), none);
-        S::store(s + t * L + h * W, x);
-        high[0][h] = S::max(x, high[0][h]);
-      }
+    mask(whole.last, tokens);
     V keep[2];
     for (int h = 0; h < 2; ++h) {
       const V highest = S::max(high[0][h], high[1][h]);
@@ -129,8 +140,8 @@ template <class Level, class P> void lane_pointers(P* rows, std::ptrdiff_t ld, i
 
 template <class Level, class Mma, class T, class Kv> void prefill_block(const AttentionTask<T, Kv>& a, float* scratch) {
   using S = Simd<Level>;
-  constexpr int W = S::width, L = 2 * W;
-  constexpr float log2e = 1.44269504f;
+  constexpr int W = S::width, L = 2 * W, step = Mma::token_step;
+  constexpr float lowest = -1e30f;
   const int d = a.d, lanes = a.rows * a.group, tiles = (lanes + L - 1) / L, padded = tiles * L;
   const std::ptrdiff_t tile_size = static_cast<std::ptrdiff_t>(L) * d;
   Carve<Level> carve{scratch};
@@ -144,41 +155,61 @@ template <class Level, class Mma, class T, class Kv> void prefill_block(const At
   auto* sum = carve.template take<float>(padded);
   auto* visible = carve.template take<float>(padded);  // tokens that a lane sees: exact in float far beyond any context
   for (int i = 0; i < padded; ++i) {
-    top[i] = -__builtin_inff();
-    sum[i] = 0;
+    // Finite, for lanes that see nothing of their first chunk.
+    const float sink = a.sinks ? a.sinks[i % a.group] / a.scale : lowest;
+    top[i] = sink > lowest ? sink : lowest;
+    sum[i] = a.sinks ? 1 : 0;
     visible[i] = static_cast<float>(a.context - a.rows + 1 + (i < lanes ? i / a.group : a.rows - 1));
   }
   for (int tile = 0; tile < tiles; ++tile)
     Mma::pack_queries(a, tile * L, lanes - tile * L < L ? lanes - tile * L : L, q + tile * tile_size);
 
-  for (int first = 0; first < a.context; first += key_chunk) {
+  const auto first_of = [&](int tile) { return first_seen(static_cast<int>(visible[tile * L]), a.window); };
+  for (int first = a.first(); first < a.context; first += key_chunk) {
     const int chunk = a.context - first < key_chunk ? a.context - first : key_chunk;
     Mma::pack(a, first, chunk, keys, values);
-    const auto tokens = [&](int tile) {  // of the chunk, what its last lane sees
-      const int most = static_cast<int>(visible[tile * L + L - 1]) - first, needed = most < chunk ? most : chunk;
-      return (needed + Mma::token_step - 1) / Mma::token_step * Mma::token_step;
+    const auto span = [&](int tile) {  // of the chunk, what the tile's lanes see
+      const int least = first_of(tile) - first, most = static_cast<int>(visible[tile * L + L - 1]) - first;
+      return Span{least < 0 ? 0 : least / step * step, ((most < chunk ? most : chunk) + step - 1) / step * step};
     };
     const int next = first + key_chunk, after = next + key_chunk;
     ChunkFetch<Level, T, Kv> fetch(a, next, after < a.context ? after : a.context);
-    int begin = 0;
-    while (tokens(begin) <= 0) ++begin;
+    int begin = 0, end = tiles;
+    while (span(begin).last <= 0) ++begin;
+    while (first_of(end - 1) >= first + chunk) --end;
     // Three stages, each a tile behind the one before: scores, softmax, outputs.
-    for (int tile = begin; tile < tiles + 2; ++tile) {
+    for (int tile = begin; tile < end + 2; ++tile) {
       TileSoftmax<Level, Mma> softmax;
-      if (const int t = tile - 1; t >= begin && t < tiles) {
-        const int least = static_cast<int>(visible[t * L]) - first, whole = least < 0 ? 0 : least < chunk ? least : chunk;
+      if (const int t = tile - 1; t >= begin && t < end) {
+        const Span x = span(t);
+        const auto within = [&](int token) {  // of the span, even
+          const int at = token - first - x.first;
+          return at < 0 ? 0 : (at < x.last - x.first ? at : x.last - x.first) / 2 * 2;
+        };
+        // Tokens that all lanes see, if there are any.
+        const int most = within(static_cast<int>(visible[t * L])),
+                  least = within(first_seen(static_cast<int>(visible[t * L + L - 1]), a.window) + 1);
+        const float origin = static_cast<float>(first + x.first);
         alignas(64) float seen[L];
-        for (int i = 0; i < L; i += W) S::store(seen + i, S::load(visible + t * L + i) - S::set(static_cast<float>(first)));
-        softmax.begin(s + t % 2 * key_chunk * L, p + t % 2 * key_chunk * L, tokens(t), whole / 2 * 2, seen, a.scale * log2e,
-                      top + t * L, sum + t * L, o + t * tile_size, d, first == 0);
+        for (int i = 0; i < L; i += W) S::store(seen + i, S::load(visible + t * L + i) - S::set(origin));
+        softmax.begin(s + t % 2 * key_chunk * L, p + t % 2 * key_chunk * L, x.last - x.first, {least < most ? least : most, most},
+                      seen, static_cast<float>(a.window), a.scale * log2_e, top + t * L, sum + t * L, o + t * tile_size, d,
+                      first_of(t) >= first);
       }
       const auto beside = [&] {
         softmax.step();
         fetch.step();
       };
-      if (tile < tiles) Mma::scores(a, q + tile * tile_size, keys, first, tokens(tile), s + tile % 2 * key_chunk * L, beside);
-      if (const int t = tile - 2; t >= begin)
-        Mma::add(p + t % 2 * key_chunk * L, values, tokens(t), d, first == 0, o + t * tile_size, beside);
+      if (tile < end) {
+        const Span x = span(tile);
+        Mma::scores(a, q + tile * tile_size, keys + x.first * d, first + x.first, x.last - x.first, s + tile % 2 * key_chunk * L,
+                    beside);
+      }
+      if (const int t = tile - 2; t >= begin) {
+        const Span x = span(t);
+        Mma::add(p + t % 2 * key_chunk * L, values + x.first * d, x.last - x.first, d, first_of(t) >= first, o + t * tile_size,
+                 beside);
+      }
       softmax.end();
     }
   }
