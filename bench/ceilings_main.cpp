@@ -2,10 +2,10 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
-#include <thread>
 
 #include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
+#include "atom/core/processors.hpp"
 
 #include "ceilings.hpp"
 
@@ -37,9 +37,9 @@ int threads_from(const char* text) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const int threads = argc > 1 ? threads_from(argv[1]) : static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = argc > 1 ? threads_from(argv[1]) : atom::default_threads(atom::processors());
   const Isa isa = atom::cpu::isa();  // also asks the system for AMX, before there are threads
-  atom::ThreadPool pool(threads, 0);
+  atom::ThreadPool pool(threads, atom::cpus_for(threads));
   constexpr std::size_t bytes = std::size_t{1} << 30;
   std::printf(R"({"threads": %d, "isa": "%s", "read_gb_per_second": %.2f, "gflops": {)", threads,
               std::string(atom::cpu::name_of(isa)).c_str(), atom::bench::read_bandwidth(pool, atom::bench::operands(bytes), bytes));

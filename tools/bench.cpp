@@ -12,7 +12,6 @@
 
 #include "common.hpp"
 #include "statistics.hpp"
-#include "system_info.hpp"
 
 namespace atom::tools {
 
@@ -136,7 +135,7 @@ int bench(const BenchOptions& o) {
                  executor.build().name,
                  test_name(prompt, generated, depth),
                  executor.parameters(),
-                 threads ? threads : system_info().cpus_usable,
+                 executor.threads(),
                  prompt,
                  generated,
                  depth,

@@ -8,11 +8,11 @@
 #include <random>
 
 #include "atom/core/error.hpp"
+#include "atom/core/processors.hpp"
 
 #include "common.hpp"
 #include "serving.hpp"
 #include "statistics.hpp"
-#include "system_info.hpp"
 
 namespace atom::tools {
 
@@ -158,7 +158,7 @@ int bench_engine(const BenchEngineOptions& o) {
     Measured m = measure(engine, w.requests, static_cast<std::size_t>(concurrency));
     m.model = model_name(options.model_dir);
     m.concurrency = concurrency;
-    m.threads = options.threads ? options.threads : system_info().cpus_usable;
+    m.threads = options.threads ? options.threads : default_threads(select(processors(), options.cpu_mask));
     if (o.output != "json") print_row(m, o.output == "csv");
     all.push_back(std::move(m));
   }

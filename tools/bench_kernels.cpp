@@ -8,13 +8,13 @@
 
 #include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
+#include "atom/core/processors.hpp"
 #include "atom/ops/kv_layout.hpp"
 #include "atom/ops/sampling_op.hpp"
 
 #include "../bench/ceilings.hpp"
 #include "common.hpp"
 #include "statistics.hpp"
-#include "system_info.hpp"
 
 namespace atom::tools {
 
@@ -126,7 +126,7 @@ Report look(engine::Executor& executor, Step& step, int repetitions, int most) {
 
 Ceilings ceilings(int threads, bool int8) {
   constexpr std::size_t bytes = std::size_t{512} << 20;
-  ThreadPool pool(threads, 0);
+  ThreadPool pool(threads, cpus_for(threads));
   using bench::Unit;
   const Unit unit = cpu::isa() == cpu::Isa::amx           ? (int8 ? Unit::amx_int8 : Unit::amx_bf16)
                     : cpu::isa() == cpu::Isa::avx512_bf16 ? (int8 ? Unit::int8_dot : Unit::fma512)
@@ -203,7 +203,7 @@ int bench_kernels(const BenchKernelsOptions& o) {
   options.context_tokens = pages * kernels::page_tokens;
   engine::Executor executor(options, *o.model.builds);
   const auto devices = executor.build().device->list();  // a device says what it does at most; the host is measured
-  const int threads = o.model.threads ? o.model.threads : system_info().cpus_usable;
+  const int threads = executor.threads();
   const Ceilings most = devices.empty() ? ceilings(threads, executor.build().quant == "int8") : devices.front().most;
   if (o.output == "table")
     std::printf("%s, %s, %s; it reads %.1f GB/s and does %.0f GFLOP/s\n", model_name(options.model_dir).c_str(),

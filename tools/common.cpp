@@ -10,6 +10,7 @@
 
 #include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
+#include "atom/core/processors.hpp"
 #include "atom/engine/output_file.hpp"
 #include "atom/engine/safetensors.hpp"
 
@@ -33,6 +34,10 @@ std::string default_model() {
 void require_model(const ModelOptions& options) {
   if (options.model.empty()) throw Error("--model: no model given, and the demo model is not beside this program");
   if (!options.cpu_isa.empty()) cpu::set_isa(options.cpu_isa);
+  if (options.cpu_mask.empty()) return;
+  std::vector<int> cpus;
+  for (const Processor& p : select(processors(), options.cpu_mask).usable) cpus.push_back(p.id);
+  confine(cpus);  // the main thread works too
 }
 
 engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Progress* progress) {
@@ -41,8 +46,11 @@ engine::ExecutorOptions executor_options(const ModelOptions& options, engine::Pr
   e.context_tokens = options.max_model_len;
   e.memory_share = options.gpu_memory_utilization;
   const engine::CompilationConfig& k = options.compilation_config;
-  const bool graphs =
-      k.use_cudagraph && k.cudagraph_mode.value_or(engine::CUDAGraphMode::FULL).decode_mode() == engine::CUDAGraphMode::FULL;
+  for (const engine::Variant& v : options.builds->variants())
+    if (v.backend == options.backend) engine::check_graphs(k, *v.device);
+  const bool recorded = k.level < 0 || k.level == engine::CompilationLevel::PIECEWISE;
+  const engine::CUDAGraphMode standard = recorded ? engine::CUDAGraphMode::FULL : engine::CUDAGraphMode::NONE;
+  const bool graphs = k.use_cudagraph && k.cudagraph_mode.value_or(standard).decode_mode() == engine::CUDAGraphMode::FULL;
   if (graphs && !options.enforce_eager) e.graph_sizes = {1};
   e.progress = progress;
   return e;

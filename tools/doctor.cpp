@@ -88,7 +88,7 @@ Verdict verdict(const DoctorOptions& o) {
 
 double read_bandwidth(int threads) {
   constexpr std::size_t bytes = std::size_t{512} << 20;
-  ThreadPool pool(threads, 0);
+  ThreadPool pool(threads, cpus_for(threads));
   return bench::read_bandwidth(pool, bench::operands(bytes), bytes);
 }
 
@@ -104,13 +104,23 @@ bool has_gpu_backend(const engine::Registry& builds) {
   return std::ranges::any_of(builds.variants(), [](const engine::Variant& v) { return !v.device->host_memory; });
 }
 
+std::string why_threads(const Processors& p) {
+  const std::string_view limit = limit_of(p);
+  if (limit == "quota") return "no more than the CPU time that the control group grants (cpu.max, cpu.cfs_quota_us)";
+  if (limit == "cpu_mask") return "one per CPU of --cpu-mask";
+  if (limit == "affinity") return "one per core that the affinity or cpuset of this process leaves";
+  return limit == "cores" ? "one per core; its threads share what one of them fills" : "one per CPU";
+}
+
 double gib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
 void print_json(const DoctorOptions& o, const SystemInfo& s, double bandwidth) {
   JsonObject cpu, memory, out;
   cpu.text("model", s.cpu_model).text("isa", std::string(cpu::name_of(cpu::isa())));
-  cpu.text("isa_available", std::string(cpu::name_of(cpu::detect()))).number("online", s.cpus_online);
-  cpu.number("usable", s.cpus_usable).number("quota", s.cpu_quota);
+  cpu.text("isa_available", std::string(cpu::name_of(cpu::detect()))).number("online", s.cpus.online.size());
+  cpu.number("usable", s.cpus.usable.size()).number("cores", s.cpus.cores()).number("nodes", s.cpus.nodes().size());
+  cpu.number("quota", s.cpus.quota).number("default_threads", default_threads(s.cpus));
+  cpu.text("threads_limited_by", std::string(limit_of(s.cpus)));
   memory.number("bytes", s.memory.total).number("available_bytes", s.memory.available).number("limit_bytes", s.memory.limit);
   memory.number("left_bytes", engine::usable_memory(s.memory)).text("transparent_huge_pages", s.transparent_huge_pages);
   memory.number("huge_pages", s.huge_pages).number("huge_page_bytes", s.huge_page_bytes);
@@ -148,8 +158,8 @@ void print_json(const DoctorOptions& o, const SystemInfo& s, double bandwidth) {
 
 int doctor(const DoctorOptions& o) {
   if (!o.model.cpu_isa.empty()) cpu::set_isa(o.model.cpu_isa);
-  const SystemInfo s = system_info();
-  const double bandwidth = o.measure ? read_bandwidth(o.model.threads ? o.model.threads : s.cpus_usable) : 0;
+  const SystemInfo s = system_info(o.model.cpu_mask);
+  const double bandwidth = o.measure ? read_bandwidth(o.model.threads ? o.model.threads : default_threads(s.cpus)) : 0;
   if (o.json) {
     print_json(o, s, bandwidth);
     return 0;
@@ -159,9 +169,13 @@ int doctor(const DoctorOptions& o) {
   std::printf("kernels      %.*s%s%.*s%s\n", static_cast<int>(level.size()), level.data(), level == best ? "" : " (forced; ",
               level == best ? 0 : static_cast<int>(best.size()), best.data(),
               level == best ? ", the best of this machine" : " is available)");
-  std::printf("processors   %d usable of %d", s.cpus_usable, s.cpus_online);
-  if (s.cpu_quota > 0)
-    std::printf(", and the time of %.2f of them: use --threads %d", s.cpu_quota, std::max(1, static_cast<int>(s.cpu_quota)));
+  const std::size_t cpus = s.cpus.usable.size(), nodes = s.cpus.nodes().size();
+  std::printf("processors   %zu usable of %zu, %d core%s", cpus, s.cpus.online.size(), s.cpus.cores(),
+              s.cpus.cores() == 1 ? "" : "s");
+  if (nodes > 1) std::printf(" on %zu memory nodes", nodes);
+  if (s.cpus.quota > 0) std::printf(", the time of %.2f of them", s.cpus.quota);
+  const int threads = default_threads(s.cpus);
+  std::printf("\nthreads      %d by default: %s", threads, why_threads(s.cpus).c_str());
   std::printf("\nmemory       %.1f GiB, %.1f GiB left to this program", gib(s.memory.total), gib(engine::usable_memory(s.memory)));
   if (s.memory.limit > 0) std::printf(" (limited to %.1f GiB)", gib(s.memory.limit));
   if (o.measure) std::printf(", read at %.1f GB/s", bandwidth);

@@ -5,19 +5,20 @@
 #include <cstddef>
 #include <string>
 
+#include "atom/core/processors.hpp"
 #include "atom/engine/system_memory.hpp"
 
 namespace atom::tools {
 
 struct SystemInfo {
   std::string cpu_model;
-  int cpus_online = 0, cpus_usable = 0;  // usable: by affinity
-  double cpu_quota = 0;                  // of the control group, in CPUs; 0: none
+  Processors cpus;
   engine::SystemMemory memory;
   std::string transparent_huge_pages;               // always, madvise, never
   std::size_t huge_pages = 0, huge_page_bytes = 0;  // reserved ones
 };
 
-SystemInfo system_info();
+/// cpu_mask: as the setting; empty: all that this process may use.
+SystemInfo system_info(const std::string& cpu_mask);
 
 }  // namespace atom::tools

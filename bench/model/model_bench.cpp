@@ -14,10 +14,10 @@
 #include <omp.h>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "atom/core/error.hpp"
+#include "atom/core/processors.hpp"
 #include "atom/engine/safetensors.hpp"
 #include "atom/engine/session.hpp"
 #include "atom/model/qwen3.hpp"
@@ -141,7 +141,7 @@ struct Subject {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  int threads = static_cast<int>(std::thread::hardware_concurrency()), repetitions = 5;
+  int threads = default_threads(processors()), repetitions = 5;
   bool json = false;
   std::string dir;
   for (int i = 1; i < argc; ++i) {
@@ -178,7 +178,7 @@ int main(int argc, char** argv) try {
   o.quant = "int8";
   Subject int8("int8", o, builds);
 
-  ThreadPool pool(threads, 0);
+  ThreadPool pool(threads, cpus_for(threads));
   constexpr std::size_t bytes = std::size_t{2} << 30;
   const char* memory = bench::operands(bytes);
   std::vector<double> bandwidth;

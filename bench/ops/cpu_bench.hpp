@@ -7,12 +7,12 @@
 #include <cstring>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "atom/core/backend.hpp"
 #include "atom/core/cost.hpp"
 #include "atom/core/cpu_features.hpp"
+#include "atom/core/processors.hpp"
 #include "atom/core/run.hpp"
 
 #include "ceilings.hpp"
@@ -26,12 +26,12 @@ struct Machine {
   char* memory;  // N(0, 1) in the type asked for, see filled()
   double gbps;   // read bandwidth of DRAM
 
-  Machine() : threads(thread_count()), pool((cpu::isa(), threads), 0), memory(operands(memory_bytes)) {
+  Machine() : threads(thread_count()), pool((cpu::isa(), threads), cpus_for(threads)), memory(operands(memory_bytes)) {
     gbps = read_bandwidth(pool, memory, memory_bytes);
   }
   static int thread_count() {
     const char* n = std::getenv("ATOM_BENCH_THREADS");
-    return n ? std::atoi(n) : static_cast<int>(std::thread::hardware_concurrency());
+    return n ? std::atoi(n) : default_threads(processors());
   }
 };
 inline Machine& machine() {

@@ -6,10 +6,10 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "atom/core/cpu_features.hpp"
+#include "atom/core/processors.hpp"
 #include "atom/ops/linear_cpu.hpp"
 
 #include "ceilings.hpp"
@@ -27,11 +27,11 @@ constexpr std::size_t pool_bytes = std::size_t{512} << 20;
 
 int thread_count() {
   const char* n = std::getenv("ATOM_BENCH_THREADS");
-  return n ? std::atoi(n) : static_cast<int>(std::thread::hardware_concurrency());
+  return n ? std::atoi(n) : default_threads(processors());
 }
 
 struct Machine {
-  ThreadPool pool{thread_count(), 0};
+  ThreadPool pool{thread_count(), cpus_for(thread_count())};
   char* weights = operands(pool_bytes);
   char* x = operands(std::size_t{64} << 20);
   char* y = operands(std::size_t{64} << 20);

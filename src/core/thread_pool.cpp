@@ -5,13 +5,13 @@
 #include <immintrin.h>
 #include <memory>
 #include <new>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <thread>
 #include <vector>
 
 #include "atom/core/error.hpp"
+#include "atom/core/processors.hpp"
 
 namespace atom {
 namespace {
@@ -27,23 +27,6 @@ Block allocate(std::size_t bytes) {
   Block block(::operator new (bytes, std::align_val_t{huge_page}));
   madvise(block.get(), bytes, MADV_HUGEPAGE);  // packed operands are walked in whole: fewer TLB misses
   return block;
-}
-
-std::vector<int> allowed_cpus() {
-  std::vector<int> ids;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0)
-    for (int i = 0; i < CPU_SETSIZE; ++i)
-      if (CPU_ISSET(i, &set)) ids.push_back(i);
-  return ids;
-}
-
-void pin(std::thread& thread, int cpu) noexcept {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);  // a refusal costs speed only
 }
 
 // Waits until `value` satisfies `done`: first on the core (the next kernel of a step is microseconds away), then giving the
@@ -102,15 +85,17 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int threads, int first_cpu) : state_(nullptr), threads_(threads) {
+ThreadPool::ThreadPool(int threads, std::span<const int> cpus) : state_(nullptr), threads_(threads) {
   if (threads < 1) throw Error("threads: must be at least 1; pass the number of cores to use");
   auto state = std::make_unique<State>();
-  const std::vector<int> cpus = first_cpu < 0 ? std::vector<int>{} : allowed_cpus();
+  if (!cpus.empty() && cpus.size() < static_cast<std::size_t>(threads)) throw Error("threads: each needs a CPU to be pinned to");
   state->workers.reserve(static_cast<std::size_t>(threads) - 1);
-  for (int i = 1; i < threads; ++i) {
-    state->workers.emplace_back([s = state.get(), i] { s->work(i); });
-    // The caller is a guest: its own affinity is not ours to change.
-    if (!cpus.empty()) pin(state->workers.back(), cpus[static_cast<std::size_t>(first_cpu + i) % cpus.size()]);
+  for (std::size_t i = 1; i < static_cast<std::size_t>(threads); ++i) {
+    const int cpu = cpus.empty() ? -1 : cpus[i];
+    state->workers.emplace_back([s = state.get(), i, cpu] {
+      if (cpu >= 0) confine(std::span(&cpu, 1));
+      s->work(static_cast<int>(i));
+    });
   }
   state_ = state.release();
 }

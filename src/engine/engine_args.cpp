@@ -36,24 +36,14 @@ int highest_level(const Variant& v) {
 void decide_level(Config& c, const Variant& v) {
   int& level = c.compilation_config.level;
   const int most = highest_level(v);
-  if (level == Level::PIECEWISE && !v.device->graphs)
-    refuse("level", "3 needs device graphs, and so a device back end; this program runs on " + std::string(v.backend) +
-                        ": at most " + std::to_string(Level::DYNAMO_ONCE));
   if (level > most || ((level == Level::DYNAMO_AS_IS || level == Level::DYNAMO_ONCE) && !specialised(v)))
     refuse("level", std::to_string(level) + " needs a program made for this model: atom build --model DIR -o PROGRAM; " + v.name +
                         " runs any model of its kind, at level " + std::to_string(most));
   if (level < 0) level = c.enforce_eager ? Level::NO_COMPILATION : most;
 }
 
-void decide_graphs(Config& c, const Variant& v) {
+void decide_graphs(Config& c) {
   CompilationConfig& k = c.compilation_config;
-  const CUDAGraphMode asked = k.cudagraph_mode.value_or(CUDAGraphMode::NONE);
-  if (asked != CUDAGraphMode::NONE && !v.device->graphs)
-    refuse("cudagraph_mode", std::string(asked.name()) + " needs a device back end; this program runs on " +
-                                 std::string(v.backend) + ": use NONE, or leave it out");
-  if (asked.requires_piecewise_compilation())
-    refuse("cudagraph_mode", std::string(asked.name()) + " cuts a step at attention, which is not built; use FULL, which records " +
-                                 "whole steps of answers, or NONE");
   if (!k.cudagraph_mode) k.cudagraph_mode = k.level == Level::PIECEWISE ? CUDAGraphMode::FULL : CUDAGraphMode::NONE;
   if (c.enforce_eager || !k.use_cudagraph) k.cudagraph_mode = CUDAGraphMode::NONE;
   if (*k.cudagraph_mode == CUDAGraphMode::NONE) {
@@ -114,6 +104,18 @@ void decide_blocks(Config& c, const MemoryUse& one_page, bool length_given) {
 
 }  // namespace
 
+void check_graphs(const CompilationConfig& wanted, const DeviceKind& device) {
+  const std::string runs_on = "; this program runs on " + std::string(device.backend) + ": ";
+  if (wanted.level == Level::PIECEWISE && !device.graphs)
+    refuse("level", "3 needs device graphs, and so a device back end" + runs_on + "at most " + std::to_string(Level::DYNAMO_ONCE));
+  const CUDAGraphMode asked = wanted.cudagraph_mode.value_or(CUDAGraphMode::NONE);
+  if (asked != CUDAGraphMode::NONE && !device.graphs)
+    refuse("cudagraph_mode", std::string(asked.name()) + " needs a device back end" + runs_on + "use NONE, or leave it out");
+  if (asked.requires_piecewise_compilation())
+    refuse("cudagraph_mode", std::string(asked.name()) + " cuts a step at attention, which is not built; use FULL, which records " +
+                                 "whole steps of answers, or NONE");
+}
+
 EngineArgs default_args(const Registry& builds) {
   EngineArgs args;
   if (builds.variants().size() != 1) return args;
@@ -134,6 +136,7 @@ ExecutorOptions model_options(const EngineArgs& a) {
   o.dummy = a.load_dummy;
   o.tensor_parallel_size = a.tensor_parallel_size;
   o.threads = a.threads;
+  o.cpu_mask = a.cpu_mask;
   return o;
 }
 
@@ -170,8 +173,9 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
   const Executor dry(plan, builds);
   c.build = dry.build().name;
   c.memory_limit = static_cast<std::size_t>(static_cast<double>(dry.available_memory()) * c.gpu_memory_utilization);
+  check_graphs(c.compilation_config, *dry.build().device);
   decide_level(c, dry.build());
-  decide_graphs(c, dry.build());
+  decide_graphs(c);
   decide_kv_dtype(c, dry.memory());
   decide_blocks(c, dry.memory(), args.max_model_len > 0);
   static_cast<EngineConfig&>(c) =

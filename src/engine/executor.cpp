@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <optional>
-#include <sched.h>
 
 #include "atom/core/error.hpp"
+#include "atom/core/memory_nodes.hpp"
+#include "atom/core/processors.hpp"
 #include "atom/engine/loader.hpp"
 #include "atom/engine/rank_team.hpp"
 #include "atom/ops/rope_table.hpp"
@@ -21,12 +22,6 @@ struct RankState {
   DeviceRequest request;
   std::size_t kv_bytes = 0, scratch_bytes = 0;
 };
-
-int usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
 
 // The run-time half of model::check: what a specialised build refuses to compile, a universal build refuses to load.
 void check_ranks(const model::ModelSpec& s, int tp) {
@@ -147,7 +142,12 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   s.memory.rope_table =
       static_cast<std::size_t>(positions) * static_cast<std::size_t>(s.config.numbers.rope.rotary_dim) * sizeof(float);
   s.limits = {options.max_rows, options.max_seqs, options.max_logits, spec.vocab, (positions + page - 1) / page};
-  const int threads = options.threads > 0 ? options.threads : usable_cpus(), each = std::max(1, threads / tp);
+  const Processors cpus = select(processors(), options.cpu_mask);
+  const int threads = options.threads > 0 ? options.threads : default_threads(cpus), each = std::max(1, threads / tp);
+  if (const int all = each * tp; cpus.named && static_cast<std::size_t>(all) > cpus.usable.size())
+    throw Error("--cpu-mask: " + std::to_string(all) + " threads do not fit on the " + std::to_string(cpus.usable.size()) +
+                " CPUs of " + options.cpu_mask + "; name more, or lower --threads or --tensor-parallel-size");
+  const std::vector<Place> places = place(cpus, tp, each);
   const auto weights_of = [&](int r) {
     return RankWeights(s.checkpoint ? &*s.checkpoint : nullptr, s.dummy, s.config.dtype, spec, {r, tp},
                        r == 0 ? options.progress : nullptr);
@@ -158,7 +158,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
     const model::Rank which{r, tp};
-    rank.request = {spec, which, s.limits, each, threads <= usable_cpus() ? r * each : -1};
+    rank.request = {spec, which, s.limits, each, places[static_cast<std::size_t>(r)]};
     rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
     rank.model->parameters(rank.parameters);
@@ -178,10 +178,17 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   if (const std::size_t limit = options.memory_limit ? options.memory_limit : share(); taken > limit)
     refuse(options.model_dir, s.memory, taken, limit, s.context_tokens, tp, options.quant != "none", kind.host_memory);
 
+  s.team.every([&](int r) noexcept {
+    const Place& mine = places[static_cast<std::size_t>(r)];
+    if (r == 0) return;  // the caller, a guest
+    if (!mine.cpus.empty()) confine(std::span(mine.cpus).first(1));
+    take_memory_from(mine.nodes);
+  });
   s.rope = Block(s.memory.rope_table, "rope table");
   ops::fill_rope_table(s.config.numbers.rope, positions, reinterpret_cast<float*>(s.rope.data()));
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
+    const NodeScope memory(rank.request.place.nodes);  // of what is touched here, and by the threads of its device for good
     rank.device = kind.open(rank.request);
     Device& device = *rank.device;
     std::byte* kv = device.allocate(rank.kv_bytes, "KV cache");
@@ -241,5 +248,6 @@ std::vector<double> Executor::time_launches(const Batch& batch, const kernels::S
 
 std::size_t Executor::available_memory() const { return state_->variant->device->available(); }
 std::size_t Executor::parameters() const { return state_->parameters; }
+int Executor::threads() const { return state_->ranks.front().request.threads * static_cast<int>(state_->ranks.size()); }
 
 }  // namespace atom::engine

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "atom/core/cpu_features.hpp"
+#include "atom/core/memory_nodes.hpp"
 #include "atom/engine/device.hpp"
 #include "atom/engine/loader.hpp"
 #include "atom/engine/system_memory.hpp"
@@ -58,7 +59,7 @@ class HostStopwatch final : public Stopwatch {
 
 class HostDevice final : public Device {
  public:
-  explicit HostDevice(const DeviceRequest& r) : pool_(r.threads, r.first_cpu), limits_(r.step) {
+  explicit HostDevice(const DeviceRequest& r) : pool_(r.threads, r.place.cpus), limits_(r.step), nodes_(r.place.nodes) {
     const auto scratch = kernel_scratch(r);
     pool_.reserve(scratch.thread);
     pool_.reserve_shared(scratch.shared);
@@ -66,7 +67,11 @@ class HostDevice final : public Device {
     order_ = Block(sampling_elements(r) * sizeof(int), "sampling scratch");
   }
   void* stream() noexcept override { return &pool_; }
-  std::byte* allocate(std::size_t bytes, const char* what) override { return blocks_.emplace_back(bytes, what).data(); }
+  std::byte* allocate(std::size_t bytes, const char* what) override {
+    const Block& block = blocks_.emplace_back(bytes, what);
+    place_memory(block.data(), block.bytes(), nodes_);
+    return block.data();
+  }
   const std::byte* share(const std::byte* data, std::size_t, const char*) override { return data; }
   void load(model::ParamTable& table, const WeightSource& source) override { blocks_.push_back(source.load(table, pool_)); }
   void record(AnyModel&, std::span<const int>) override {}
@@ -84,6 +89,7 @@ class HostDevice final : public Device {
  private:
   ThreadPool pool_;
   StepLimits limits_;
+  std::vector<int> nodes_;
   std::vector<Block> blocks_;
   Block sorted_, order_;
 };

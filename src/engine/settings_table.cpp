@@ -89,9 +89,16 @@ constexpr Setting table[] = {
     {.group = G::model,
      .field = "threads",
      .place = at<&Args::threads>,
-     .meaning = "Threads in all, shared out over the ranks; 0: one per usable CPU",
+     .meaning =
+         "Threads in all, shared out over the ranks; 0: one per core that this process may use, or per CPU of cpu_mask, and no "
+         "more than the CPU time of its control group is enough for",
      .low = 0,
      .high = 1024},
+    {.group = G::model,
+     .field = "cpu_mask",
+     .place = at<&Args::cpu_mask>,
+     .meaning =
+         "CPUs that threads are pinned to, shared out over the ranks: 0-3,8 or 0x10f; default: those that this process may use"},
     {.group = G::model,
      .field = "cpu_isa",
      .place = at<&Args::cpu_isa>,

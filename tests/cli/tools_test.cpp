@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "atom/core/processors.hpp"
 #include "atom/engine/json.hpp"
 
 #include "program.hpp"
@@ -346,6 +347,40 @@ TEST(LoadDummy, RandomIsNoiseAndZeroIsZero) {
   EXPECT_EQ(text_of(random), "") << "no tokenizer, no text";
 }
 
+std::string one_cpu() { return std::to_string(processors().usable.back().id); }
+
+TEST(CpuMask, PinsOrRefuses) {
+  const std::string run = "run --max-tokens 4 --temperature 0 --prompt once --model " + demo;
+  const auto plain = atom_program(run), masked = atom_program(run + " --cpu-mask " + one_cpu()),
+             variable = atom_program(run, {}, "ATOM_CPU_MASK=" + one_cpu());
+  EXPECT_EQ(masked.status, 0) << masked.err;
+  EXPECT_EQ(masked.out, plain.out);
+  EXPECT_EQ(variable.out, plain.out) << variable.err;
+  for (const auto& [mask, why] : {std::pair{"60000", "--cpu-mask: CPU 60000 does not exist; this machine has "},
+                                  std::pair{"2-1", "--cpu-mask: expected CPUs as 0-3,8 or a mask as 0x10f, found \"2-1\""}}) {
+    const auto r = atom_program(run + " --cpu-mask " + mask);
+    EXPECT_NE(r.status, 0);
+    EXPECT_TRUE(contains(r.err, why)) << r.err;
+  }
+  const auto many = atom_program(run + " --threads 2 --cpu-mask " + one_cpu());
+  EXPECT_NE(many.status, 0);
+  EXPECT_TRUE(contains(many.err, "--cpu-mask: 2 threads do not fit on the 1 CPUs of " + one_cpu())) << many.err;
+}
+
+// Every command that loads a model refuses what `run` refuses, in its words.
+TEST(Graphs, RefusedByEveryCommand) {
+  for (const char* settings : {"ATOM_CUDAGRAPH_MODE=PIECEWISE", "ATOM_CUDAGRAPH_MODE=FULL", "ATOM_LEVEL=3"}) {
+    const auto run = atom_program("run --max-tokens 1 --prompt once --model " + demo, {}, settings);
+    EXPECT_NE(run.status, 0);
+    EXPECT_TRUE(contains(run.err, "device back end; this program runs on cpu")) << run.err;
+    for (const char* command : {"bench -p 1 -n 0 -r 1", "bench kernels --prefill 1 --decode 1", "inspect"}) {
+      const auto r = atom_program(std::string(command) + " --model " + demo, {}, settings);
+      EXPECT_EQ(r.status, run.status) << command;
+      EXPECT_EQ(r.err, run.err) << command;
+    }
+  }
+}
+
 TEST(Doctor, SaysWhatWouldRun) {
   const auto r = atom_program("doctor --json --model " + demo);
   ASSERT_EQ(r.status, 0) << r.err;
@@ -362,6 +397,13 @@ TEST(Doctor, SaysWhatWouldRun) {
   const auto lowered = Json::parse(atom_program("doctor --json --cpu-isa avx2 --model " + demo).out, "stdout");
   EXPECT_EQ(lowered.at("cpu").at("isa").as_string("isa"), "avx2");
   EXPECT_EQ(lowered.at("cpu").at("isa_available").as_string("isa"), json.at("cpu").at("isa_available").as_string("isa"));
+
+  const auto cpu = json.at("cpu");
+  EXPECT_LE(cpu.at("default_threads").as_int("default_threads"), cpu.at("usable").as_int("usable"));
+  const auto masked =
+      Json::parse(atom_program("doctor --json --cpu-mask " + one_cpu() + " --model " + demo).out, "stdout").at("cpu");
+  EXPECT_EQ(masked.at("default_threads").as_int("default_threads"), 1);
+  EXPECT_EQ(masked.at("threads_limited_by").as_string("limit"), "cpu_mask");
 
   const auto refused = Json::parse(atom_program("doctor --json --model /nowhere").out, "stdout");
   EXPECT_TRUE(contains(refused.at("model").at("refusal").as_string("refusal"), "/nowhere"));

@@ -9,6 +9,7 @@
 
 #include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
+#include "atom/core/processors.hpp"
 
 namespace atom {
 namespace {
@@ -81,21 +82,17 @@ TEST(ThreadPool, OversubscribedPoolsMakeProgress) {
 TEST(ThreadPool, CallerKeepsItsAffinity) {
   cpu_set_t before, after;
   ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
-  ThreadPool pool(3, 0);
+  ThreadPool pool(2, processors().usable.size() > 1 ? cpus_for(2) : std::vector<int>{0, 0});
   pool.parallel(8, [](int, int) {});
   ASSERT_EQ(sched_getaffinity(0, sizeof after, &after), 0);
   EXPECT_TRUE(CPU_EQUAL(&before, &after));
 }
 
-TEST(ThreadPool, PinsWorkersFromFirstCpu) {
-  cpu_set_t allowed;
-  ASSERT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-  std::vector<int> ids;
-  for (int i = 0; i < CPU_SETSIZE; ++i)
-    if (CPU_ISSET(i, &allowed)) ids.push_back(i);
-  ThreadPool pool(2, 0);
+TEST(ThreadPool, PinsWorkersToTheirCpus) {
+  const int last = processors().usable.back().id;
+  ThreadPool pool(2, std::vector<int>{processors().usable.front().id, last});
   std::atomic<int> met{0}, worker_cpus{0}, worker_cpu{-1};
-  for (int job = 0; job < 50; ++job) {  // the first ones may come before the worker is pinned
+  for (int job = 0; job < 5; ++job) {
     met = 0;
     pool.parallel(2, [&](int, int thread) {
       ++met;
@@ -107,7 +104,22 @@ TEST(ThreadPool, PinsWorkersFromFirstCpu) {
     });
   }
   EXPECT_EQ(worker_cpus.load(), 1);
-  EXPECT_EQ(worker_cpu.load(), ids[1 % ids.size()]);
+  EXPECT_EQ(worker_cpu.load(), last);
+}
+
+// Threads that wait for work are asleep after a moment: no CPU time goes by, however many they are.
+TEST(ThreadPool, IdleThreadsSleep) {
+  const auto cpu_seconds = [] {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  ThreadPool pool(8);
+  pool.parallel(64, [](int, int) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // each gives up within milliseconds, on a busy machine later
+  const double before = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_LT(cpu_seconds() - before, 0.03);
 }
 
 TEST(ThreadPool, ScratchIsAlignedSeparateAndKept) {
@@ -130,6 +142,7 @@ TEST(ThreadPool, ScratchIsAlignedSeparateAndKept) {
 
 TEST(ThreadPool, RefusesNoThreadsAndImpossibleScratch) {
   EXPECT_THROW(ThreadPool(0), Error);
+  EXPECT_THROW(ThreadPool(3, std::vector<int>{0, 1}), Error);
   ThreadPool pool(2);
   EXPECT_THROW(pool.reserve(~std::size_t{0} - 100), std::bad_alloc);
   EXPECT_THROW(pool.reserve(~std::size_t{0} / 2), std::bad_alloc);

@@ -4,14 +4,16 @@
 // the answer does not depend on the number of threads. Nothing is allocated after construction; calls are noexcept.
 // To extend: use it from a kernel; a new scheduling policy is a new member function, not a flag.
 #include <cstddef>
+#include <span>
 #include <type_traits>
 
 namespace atom {
 
 class ThreadPool {
  public:
-  /// `threads` >= 1, the caller included; `first_cpu` is an index into the CPUs this process may use (-1: do not pin).
-  explicit ThreadPool(int threads, int first_cpu = -1);
+  /// `threads` >= 1, the caller included. Thread i runs on cpus[i] (processors.hpp: place), with none wherever the system likes;
+  /// the caller, thread 0, is a guest and goes where it went.
+  explicit ThreadPool(int threads, std::span<const int> cpus = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "atom/core/launch_clock.hpp"
+#include "atom/core/processors.hpp"
 #include "atom/engine/any_model.hpp"
 #include "atom/ops/sampling_op.hpp"
 
@@ -36,7 +37,8 @@ struct DeviceRequest {
   model::ModelSpec whole;  // unsharded
   model::Rank rank;
   StepLimits step;
-  int threads = 1, first_cpu = -1;  // of the host; -1: unpinned
+  int threads = 1;  // of the host
+  Place place;      // of those, and of this rank's memory there
 };
 
 /// Where weights come from; see loader.hpp.

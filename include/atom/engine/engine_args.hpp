@@ -17,6 +17,7 @@
 
 namespace atom::engine {
 
+struct DeviceKind;
 struct ExecutorOptions;
 class Registry;
 
@@ -47,7 +48,8 @@ struct EngineArgs : EngineConfig {
   std::string model;            // a directory: config.json, *.safetensors, tokenizer.json
   std::string backend = "cpu";  // as ExecutorOptions
   std::string activation = "bf16", quant = "none", load_dummy = "none";
-  std::string cpu_isa;  // empty: the best of the machine
+  std::string cpu_isa;   // empty: the best of the machine
+  std::string cpu_mask;  // empty: the CPUs that this process may use
   int tensor_parallel_size = 1, threads = 0;
   bool trust_remote_code = false;
 
@@ -87,6 +89,8 @@ Config resolve(const EngineArgs& args, const Registry& builds);
 
 /// What says which model runs where, and nothing about sizes.
 ExecutorOptions model_options(const EngineArgs& args);
+/// Refuses levels and modes that no program with this device can have; resolve() does it too. Throws atom::Error.
+void check_graphs(const CompilationConfig& wanted, const DeviceKind& device);
 /// What an Executor needs of a resolved config.
 ExecutorOptions executor_options(const Config& config);
 

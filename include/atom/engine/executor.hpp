@@ -25,7 +25,8 @@ struct ExecutorOptions {
   std::string quant = "none";   // none, int8
   std::string dummy = "none";   // none, or weights without a checkpoint, to time a config.json: empty, zero, random (loader.hpp)
   int tensor_parallel_size = 1;
-  int threads = 0;               // in all, shared out over ranks; 0: one per CPU this process may use
+  int threads = 0;               // in all, shared out over ranks; 0: default_threads() of processors.hpp
+  std::string cpu_mask;          // CPUs they run on, shared out over ranks: 0-3,8 or 0x10f; empty: those this process may use
   int max_rows = 512;            // tokens per step
   int max_seqs = 1;              // sequences per step
   int max_logits = 1;            // rows of logits per step
@@ -55,6 +56,7 @@ class Executor final : public StepModel {
   /// Bytes of its device, or of the host, that may still be taken. Throws atom::Error where the device is missing.
   [[nodiscard]] std::size_t available_memory() const;
   [[nodiscard]] std::size_t parameters() const;  ///< elements, tied ones once
+  [[nodiscard]] int threads() const;             ///< of all ranks
   [[nodiscard]] int vocab() const override;
   [[nodiscard]] int max_position() const override;    ///< tokens of the longest sequence
   [[nodiscard]] int context_tokens() const override;  ///< cache capacity

@@ -61,7 +61,7 @@ template <class R> class GpuDevice final : public Device {
   }
   void load(model::ParamTable& table, const WeightSource& source) override {
     WeightUpload upload(request_.whole, request_.rank, table);
-    ThreadPool pool(request_.threads, request_.first_cpu);
+    ThreadPool pool(request_.threads, request_.place.cpus);
     Pinned<std::byte> halves(2 * chunk);
     typename R::Event sent[2];
     int half = 0;

@@ -4,6 +4,7 @@
 // its own address space. What Linux does not say is 0 and limits nothing.
 // To extend: another limit is another line in src/engine/system_memory.cpp.
 #include <cstddef>
+#include <string>
 
 namespace atom::engine {
 
@@ -13,7 +14,8 @@ struct SystemMemory {                     // bytes
   std::size_t address_space_left = 0;     // of RLIMIT_AS; the largest std::size_t: unlimited
 };
 
-SystemMemory system_memory();
+/// root: the folder that stands for "/", for tests; address space is that of this process in any case.
+SystemMemory system_memory(const std::string& root = {});
 
 /// Bytes that this process may still take: what weights, cache and scratch of a model must fit into.
 /// The largest std::size_t when the system says nothing.
