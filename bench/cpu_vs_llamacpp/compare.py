@@ -12,6 +12,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -80,9 +81,10 @@ def of_bandwidth(mine, theirs):
 
 def plan(o, files, atom, native, avx2):
     """The cases, in the order of the table."""
-    tokens, written, repeat = (512, 64, 2) if not o.quick else (128, 8, 1)
+    tokens, written, repeat = (128, 8, 1) if o.quick else (512, 64, 1 if o.short else 2)
+    sequences, asked, answer = (8, 128, 8) if o.quick else (32, 64, 32) if o.short else (32, 128, 64)
     depths = (0, 1024) if not o.quick else (0,)
-    threads = sorted({1, o.cpus}) if not o.quick else [o.cpus]
+    most = max(o.threads)  # of the cases that have one number of threads
     cases = []
 
     def step(quant, rows, context):
@@ -112,22 +114,22 @@ def plan(o, files, atom, native, avx2):
     for group in ("prefill", "decode"):
         for precision in PRECISIONS if group in o.only else ():
             for depth in depths:
-                for n in threads:
+                for n in o.threads:
                     rates(group, native, None, precision, n, depth, {group: bars[group, precision, depth]})
     for precision, bar in (("bf16", 4), ("int8", 2)) if "batch" in o.only else ():
-        sequences, answer = (32, 64) if not o.quick else (8, 8)
         quant, file = PRECISIONS[precision]
-        cases.append(Case("batch", precision, o.cpus,
-                          [Row(f"{sequences} sequences, 128 in, {answer} out"), Row(f"{sequences} sequences, decode steps", bar)],
-                          lambda quant=quant: atom.many(quant, sequences, 128, answer, o.cpus, None),
-                          lambda fa, file=file: native.many(files[file], sequences, 128, answer, o.cpus, fa)))
+        cases.append(Case("batch", precision, most,
+                          [Row(f"{sequences} sequences, {asked} in, {answer} out"),
+                           Row(f"{sequences} sequences, decode steps", bar)],
+                          lambda quant=quant: atom.many(quant, sequences, asked, answer, most, None),
+                          lambda fa, file=file: native.many(files[file], sequences, asked, answer, most, fa)))
     for precision in PRECISIONS if "first" in o.only else ():
         quant, file = PRECISIONS[precision]
-        cases.append(Case("first", precision, o.cpus, [Row("start to first token, 128 in", 1)],
-                          lambda quant=quant: atom.first_token(quant, PROMPT, o.cpus, None),
-                          lambda fa, file=file: native.first_token(files[file], PROMPT, o.cpus), "s", (True,)))
+        cases.append(Case("first", precision, most, [Row("start to first token, 128 in", 1)],
+                          lambda quant=quant: atom.first_token(quant, PROMPT, most, None),
+                          lambda fa, file=file: native.first_token(files[file], PROMPT, most), "s", (True,)))
     for precision in PRECISIONS if avx2 else ():
-        rates("avx2", avx2, "avx2", precision, o.cpus, 0, {"prefill": 1, "decode": 1})
+        rates("avx2", avx2, "avx2", precision, most, 0, {"prefill": 1, "decode": 1})
     return cases
 
 
@@ -155,14 +157,19 @@ def check_equal(files, atom, native, threads):
 
 
 def measure(cases, o):
-    """Fills the cases' samples; -> the ceilings of each round, per number of threads."""
+    """Fills the cases' samples; -> the ceilings of each round, per number of threads. Every case has at least one sample."""
     ceilings = {n: [] for n in {c.threads for c in cases}}
+    end = time.monotonic() + 60 * o.minutes if o.minutes else float("inf")
     for case in cases:
         case.samples = []
     for number in range(o.rounds):
+        if number and time.monotonic() > end:
+            break
         for n, all_of_n in ceilings.items():
             all_of_n.append(machine.quietest(lambda: machine.ceilings(o.atom, n), o.disturbed, o.repeats).values)
         for case in cases:
+            if number and time.monotonic() > end:
+                break
             name = f"{case.precision}, {case.threads} thread{'s' * (case.threads > 1)}, {case.rows[-1].label}"
             note(f"round {number + 1} of {o.rounds}: {name}")
 
@@ -204,6 +211,7 @@ def summarise(cases, ceilings, limit):
             samples = [s for both in case.samples for s in both]
             lines.append({
                 "group": case.group, "case": row.label, "precision": case.precision, "threads": case.threads, "unit": case.unit,
+                "rounds": len(case.samples),
                 "atom": pair[0], "llama_cpp": pair[1], "ratio": case.ratio(*pair), "ratio_least": min(each),
                 "ratio_most": max(each), "bar": row.bar, "atom_of_ceiling": shares[0], "llama_cpp_of_ceiling": shares[1],
                 "flash_attention": case.attention[0] if case.unit != "s" else None, "atom_samples": mine,
@@ -219,8 +227,10 @@ def name_of(line):
 
 def markdown(result):
     m = result["machine"]
+    least, most = min(r["rounds"] for r in result["rows"]), max(r["rounds"] for r in result["rows"])
+    rounds = str(least) if least == most else f"{least} to {most}"
     out = [f"{m['cpu']}, {m['cpus']} CPUs, Linux {m['kernel']}, {m['date']}; {m['atom']}, llama.cpp {result['llama_cpp']}; "
-           f"{result['rounds']} interleaved round{'s' * (result['rounds'] > 1)}.", "",
+           f"{rounds} interleaved round{'s' * (rounds != '1')}.", "",
            "| case | threads | atom | llama.cpp | ratio (spread) | bar | of the ceiling, atom / llama.cpp |",
            "|---|---|---|---|---|---|---|"]
     for line in result["rows"]:
@@ -255,7 +265,10 @@ def arguments():
     p.add_argument("--jobs", type=int, default=machine.usable_cpus(), help="compilers at a time (default: %(default)s)")
     p.add_argument("--only", default=",".join(GROUPS), help="; ".join(f"{k}: {v}" for k, v in GROUPS.items()))
     p.add_argument("--quick", action="store_true", help="one round of short runs: that all works, not how fast it is")
+    p.add_argument("--short", action="store_true", help="one timed run each instead of two, 32 sequences of 64 in, 32 out")
+    p.add_argument("--threads", metavar="N,...", help="(default: 1 and all CPUs; --quick: all); batch, first, avx2: the largest")
     p.add_argument("--rounds", type=int, help="(default: 5, --quick: 1)")
+    p.add_argument("--minutes", type=float, help="begin nothing new after so many, when each case has been measured once")
     p.add_argument("--disturbed", type=float, default=0.06, metavar="SHARE",
                    help="repeat a run in which others took more of the CPUs (default: %(default)s)")
     p.add_argument("--repeats", type=int, help="at most so many times (default: 3, --quick: 0)")
@@ -270,6 +283,14 @@ def arguments():
     o.rounds = o.rounds or (1 if o.quick else 5)
     o.repeats = o.repeats if o.repeats is not None else (0 if o.quick else 3)
     o.cpus = machine.usable_cpus()
+    try:
+        o.threads = sorted({int(n) for n in o.threads.split(",")} if o.threads else {1, o.cpus} if not o.quick else {o.cpus})
+    except ValueError:
+        p.error(f"--threads: expected numbers as 1,2, found '{o.threads}'")
+    if o.threads[0] < 1:
+        p.error("--threads: must be 1 or more")
+    if o.minutes is not None and not o.minutes > 0:
+        p.error("--minutes: must be more than 0")
     for name, least in (("rounds", 1), ("repeats", 0), ("jobs", 1)):
         if getattr(o, name) < least:
             p.error(f"--{name}: must be {least} or more")
@@ -308,7 +329,7 @@ def main():
     if not cases:
         raise Problem("nothing to measure: --only avx2 needs --llama-avx2-bin or --llama-source")
     ceilings = measure(cases, o)
-    result = {"machine": dict(machine.describe(), atom=atom.version), "llama_cpp": native.about(), "rounds": o.rounds,
+    result = {"machine": dict(machine.describe(), atom=atom.version), "llama_cpp": native.about(),
               "disturbed_limit": o.disturbed, "log_probability_differences": differences, "ceilings": ceilings,
               "rows": summarise(cases, ceilings, o.disturbed)}
     table = markdown(result)
