@@ -54,10 +54,13 @@ template <class W> constexpr std::ptrdiff_t panel_bytes(int in) {
 constexpr int panel_count(int out) { return (out + panel_rows - 1) / panel_rows; }
 
 // Passes of nearly equal size, a whole number of row_steps if there is a choice.
-int rows_per_pass(int rows) {
-  const int passes = (rows + max_pass_rows - 1) / max_pass_rows;
-  return passes <= 1 ? rows : ((rows + passes - 1) / passes + row_step - 1) / row_step * row_step;
+constexpr int rows_per_pass(int rows) {
+  if (rows <= max_pass_rows) return rows;
+  constexpr int most = max_pass_rows / row_step * row_step;
+  const int passes = (rows + most - 1) / most;
+  return ((rows + passes - 1) / passes + row_step - 1) / row_step * row_step;
 }
+static_assert(rows_per_pass(1024) <= max_pass_rows && rows_per_pass(961) <= max_pass_rows, "sums of a pass overflow the scratch");
 
 // Weights are read once per pass, however long their rows: when activations do not fit into L2, `in` is cut into slices and the
 // sums are kept.

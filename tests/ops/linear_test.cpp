@@ -184,8 +184,11 @@ TYPED_TEST(LinearCpu, ManyRowsTakeSeveralPasses) {
   const auto want = problem.reference();
   Pools pools(1500);
   at_every_isa([&] {
-    const auto got = problem.template run<Cpu>(&pools.two, static_cast<const typename P::W*>(packed.get()), problem.rows);
-    ASSERT_TRUE(close(got, want, absolute<typename P::Y>, relative<typename P::Y>));
+    for (const int rows : {961, problem.rows}) {  // halves of 961 do not round up to whole groups within a pass
+      const std::vector<typename P::Y> first(want.begin(), want.begin() + std::ptrdiff_t{rows} * problem.ldy);
+      const auto got = problem.template run<Cpu>(&pools.two, static_cast<const typename P::W*>(packed.get()), rows);
+      ASSERT_TRUE(close(got, first, absolute<typename P::Y>, relative<typename P::Y>)) << rows << " rows";
+    }
   });
 }
 
