@@ -71,7 +71,7 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
   // Every member: when ModelSpec gains one, this stops compiling until the member is printed below.
   const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, moe] = spec;
   const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias] = attn;
-  const auto& [experts, top_k, expert_ff, renormalise, dense_layers] = moe;
+  const auto& [experts, top_k, expert_ff, renormalise, groups, top_groups, shared, dense_layers] = moe;
   std::string dense;
   for (int layer = 0; layer < layers; ++layer)
     if (dense_layers.has(layer)) dense += (dense.empty() ? "" : ", ") + std::to_string(layer);
@@ -99,6 +99,9 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                 .top_k = " << top_k << ",\n"
       << "                                                 .d_ff = " << expert_ff << ",\n"
       << "                                                 .renormalise = " << renormalise << ",\n"
+      << "                                                 .groups = " << groups << ",\n"
+      << "                                                 .top_groups = " << top_groups << ",\n"
+      << "                                                 .shared = " << shared << ",\n"
       << "                                                 .dense_layers = {" << dense << "}}};\n"
       << "  static constexpr model::Parallel parallel{.tp = " << c.tp << "};\n"
       << "  using backend = " << (c.backend == "cpu" ? "Cpu" : "Ref") << ";\n"

@@ -17,7 +17,8 @@ namespace {
 // What the Cpu kernels need of a pool, whatever the batch.
 kernels::LinearScratch kernel_scratch(const DeviceRequest& r) {
   const model::ModelSpec local = model::shard(r.whole, r.rank);
-  auto scratch = kernels::linear_scratch(std::max({local.d_model, local.d_ff, local.moe.d_ff, model::size(local, model::Axis::q)}));
+  auto scratch = kernels::linear_scratch(std::max(
+      {local.d_model, local.d_ff, local.moe.d_ff, model::size(local, model::Axis::shared_ff), model::size(local, model::Axis::q)}));
   scratch.thread = std::max(scratch.thread, attention_scratch_bytes(local.attn.heads, local.attn.kv_heads, local.attn.head_dim));
   return scratch;
 }

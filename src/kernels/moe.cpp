@@ -11,35 +11,83 @@
 namespace atom {
 namespace {
 
-// The top_k largest of v: (n), largest first, of equals the first. Inserts each into the list of the best so far.
-void choose(const float* v, int n, int top_k, int* chosen) noexcept {
-  const auto size = [&](int i) { return v[i] == v[i] ? v[i] : -std::numeric_limits<float>::infinity(); };
-  for (int i = 0; i < n; ++i) {
-    const float x = size(i);
-    int at = std::min(i, top_k);
-    if (at == top_k && !(x > size(chosen[top_k - 1]))) continue;
-    if (at == top_k) --at;
-    for (; at > 0 && x > size(chosen[at - 1]); --at) chosen[at] = chosen[at - 1];
-    chosen[at] = i;
+constexpr float lowest = -std::numeric_limits<float>::infinity();
+float number(float x) { return x == x ? x : lowest; }
+
+// The `most` indices of the largest values, largest first, of equals the one offered first: an insertion into a short list.
+struct Best {
+  int* list;
+  int most, count = 0;
+  void offer(const float* value, int i) noexcept {
+    int at = count;
+    if (count == most) {
+      if (!(value[i] > value[list[most - 1]])) return;
+      --at;
+    } else {
+      ++count;
+    }
+    for (; at > 0 && value[i] > value[list[at - 1]]; --at) list[at] = list[at - 1];
+    list[at] = i;
   }
+};
+
+// The best top_k of `value`, of the best groups only.
+template <bool Biased, class Args> void choose(const float* value, const Args& a, int* expert) noexcept {
+  Best experts{expert, a.top_k};
+  if (a.groups == 1) {
+    for (int e = 0; e < a.experts; ++e) experts.offer(value, e);
+    return;
+  }
+  float group[moe::most_experts];
+  int kept[moe::most_experts];
+  Best groups{kept, a.top_groups};
+  const int each = a.experts / a.groups;
+  for (int g = 0; g < a.groups; ++g) {
+    float top = lowest, second = lowest;
+    for (int e = g * each; e < (g + 1) * each; ++e) {
+      second = std::max(second, std::min(top, value[e]));
+      top = std::max(top, value[e]);
+    }
+    group[g] = Biased && each > 1 ? number(top + second) : top;
+    groups.offer(group, g);
+  }
+  std::sort(kept, kept + a.top_groups);  // of equals the first is wanted
+  for (int g = 0; g < a.top_groups; ++g)
+    for (int e = kept[g] * each; e < (kept[g] + 1) * each; ++e) experts.offer(value, e);
 }
 
 }  // namespace
 
-void impl<kernels::route_topk<moe::SoftmaxTopK>, Cpu>::run(Cpu::stream pool,
-                                                           const kernels::route_topk<moe::SoftmaxTopK>::args& a) noexcept {
-  ATOM_ASSERT(a.top_k > 0 && a.top_k <= a.experts, "route_topk: as many experts as chosen ones must exist");
+template <moe::TopKRule Rule>
+void impl<kernels::route_topk<Rule>, Cpu>::run(Cpu::stream pool, const typename kernels::route_topk<Rule>::args& a) noexcept {
+  using Score = typename Rule::score;
+  constexpr bool softmax = std::is_same_v<Score, moe::Softmax>;
+  ATOM_ASSERT(a.top_k > 0 && a.experts <= moe::most_experts && a.experts % a.groups == 0 &&
+                  a.top_k <= a.top_groups * (a.experts / a.groups),
+              "route_topk: as many experts as chosen ones must exist");
   cpu::for_rows(pool, a.rows, 16 * a.experts, [&](int first, int count) {
+    float value[moe::most_experts];
     for (int r = first; r < first + count; ++r) {
       const float* logits = a.logits + static_cast<std::ptrdiff_t>(r) * a.experts;
       int* expert = a.expert + static_cast<std::ptrdiff_t>(r) * a.top_k;
       float* weight = a.weight + static_cast<std::ptrdiff_t>(r) * a.top_k;
-      choose(logits, a.experts, a.top_k, expert);
-      const float top = logits[expert[0]];
-      float all = 0, chosen = 0;
-      for (int k = 0; k < a.top_k; ++k) chosen += weight[k] = std::exp(logits[expert[k]] - top);
-      if (!a.renormalise)
-        for (int e = 0; e < a.experts; ++e) all += std::exp(logits[e] - top);
+      for (int e = 0; e < a.experts; ++e) {
+        if constexpr (Rule::biased)
+          value[e] = number(Score::of(logits[e]) + a.bias[e]);
+        else
+          value[e] = number(logits[e]);
+      }
+      choose<Rule::biased>(value, a, expert);
+      const auto score = [&, top = logits[expert[0]]](int e) {
+        if constexpr (softmax)
+          return std::exp(logits[e] - top);
+        else
+          return Score::of(logits[e]);
+      };
+      float chosen = 1e-20f, all = softmax ? 0 : 1;
+      for (int k = 0; k < a.top_k; ++k) chosen += weight[k] = score(expert[k]);
+      if (softmax && !a.renormalise)
+        for (int e = 0; e < a.experts; ++e) all += score(e);
       for (int k = 0; k < a.top_k; ++k) weight[k] *= a.scale / (a.renormalise ? chosen : all);
     }
   });
@@ -75,12 +123,21 @@ void impl<kernels::combine_experts<T>, Cpu>::run(Cpu::stream pool, const typenam
           const T* x = a.x + static_cast<std::ptrdiff_t>(slot[k]) * a.cols + c;
           for (int i = 0; i < n; ++i) sum[i] += weight[k] * static_cast<float>(x[i]);
         }
+        if (a.plus) {
+          const T* plus = a.plus + static_cast<std::ptrdiff_t>(r) * a.cols + c;
+          for (int i = 0; i < n; ++i) sum[i] += static_cast<float>(plus[i]);
+        }
         for (int i = 0; i < n; ++i) y[c + i] = T(sum[i]);
       }
     }
   });
 }
 
+template struct impl<kernels::route_topk<moe::TopK<moe::Softmax>>, Cpu>;
+template struct impl<kernels::route_topk<moe::TopK<moe::Sigmoid>>, Cpu>;
+template struct impl<kernels::route_topk<moe::TopK<moe::SqrtSoftplus>>, Cpu>;
+template struct impl<kernels::route_topk<moe::BiasedTopK<moe::Sigmoid>>, Cpu>;
+template struct impl<kernels::route_topk<moe::BiasedTopK<moe::SqrtSoftplus>>, Cpu>;
 template struct impl<kernels::combine_experts<float>, Cpu>;
 template struct impl<kernels::combine_experts<bf16>, Cpu>;
 

@@ -40,16 +40,22 @@ template <class Op>
 requires HasKernel<Op, Ref>
 struct impl<Op, test::Watched> : impl<Op, Ref> {
 };
-template <> struct impl<kernels::route_topk<moe::SoftmaxTopK>, test::Watched> {
-  static void run(Ref::stream s, const kernels::route_topk<moe::SoftmaxTopK>::args& a) noexcept {
-    run_on<kernels::route_topk<moe::SoftmaxTopK>, Ref>(s, a);
+template <moe::TopKRule Rule> struct impl<kernels::route_topk<Rule>, test::Watched> {
+  static void run(Ref::stream s, const typename kernels::route_topk<Rule>::args& a) noexcept {
+    run_on<kernels::route_topk<Rule>, Ref>(s, a);
     for (std::ptrdiff_t r = 0; r < a.rows; ++r) {
-      const float* logits = a.logits + r * a.experts;
+      const auto value = [&](int e) {
+        const float logit = a.logits[r * a.experts + e];
+        if constexpr (Rule::biased)
+          return Rule::score::of(logit) + a.bias[e];
+        else
+          return logit;
+      };
       const int* chosen = a.expert + r * a.top_k;
-      const float last = logits[chosen[a.top_k - 1]];
+      const float last = value(chosen[a.top_k - 1]);
       for (int e = 0; e < a.experts; ++e) {
         float& margin = test::router_margins[static_cast<std::size_t>(r)];
-        if (std::find(chosen, chosen + a.top_k, e) == chosen + a.top_k) margin = std::min(margin, last - logits[e]);
+        if (std::find(chosen, chosen + a.top_k, e) == chosen + a.top_k) margin = std::min(margin, last - value(e));
       }
     }
   }

@@ -14,7 +14,6 @@ namespace atom {
 namespace {
 
 using namespace test;
-using Route = kernels::route_topk<moe::SoftmaxTopK>;
 
 std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 
@@ -22,28 +21,105 @@ struct Routed {
   std::vector<int> expert;
   std::vector<float> weight;
 };
-template <class B>
-Routed route(typename B::stream s, const std::vector<float>& logits, int rows, int experts, int top_k, bool renormalise,
-             float scale = 1) {
-  Routed r{std::vector<int>(size(rows, top_k), -1), std::vector<float>(size(rows, top_k), -1)};
-  run_on<Route, B>(s, {logits.data(), r.expert.data(), r.weight.data(), rows, experts, top_k, renormalise, scale});
+struct Shape {
+  int rows, experts, top_k, groups = 1, top_groups = 1;
+};
+template <class Rule, class B>
+Routed route_by(typename B::stream s, const std::vector<float>& logits, const std::vector<float>& bias, Shape n, bool renormalise,
+                float scale = 1) {
+  Routed r{std::vector<int>(size(n.rows, n.top_k), -1), std::vector<float>(size(n.rows, n.top_k), -1)};
+  run_on<kernels::route_topk<Rule>, B>(s, {logits.data(), bias.data(), r.expert.data(), r.weight.data(), n.rows, n.experts, n.top_k,
+                                           n.groups, n.top_groups, renormalise, scale});
   return r;
 }
+template <class B>
+Routed route(typename B::stream s, const std::vector<float>& logits, int rows, int experts, int top_k, bool renormalise) {
+  return route_by<moe::SoftmaxTopK, B>(s, logits, {}, {rows, experts, top_k}, renormalise);
+}
 
-TEST(RouteTopk, EqualsReference) {
-  for (const auto& [experts, top_k] : {std::pair{1, 1}, {2, 1}, {5, 2}, {7, 3}, {8, 8}, {128, 8}, {300, 10}})
+template <class Rule> struct Rules : testing::Test {};
+using AllRules = testing::Types<moe::TopK<moe::Softmax>, moe::TopK<moe::Sigmoid>, moe::TopK<moe::SqrtSoftplus>,
+                                moe::BiasedTopK<moe::Sigmoid>, moe::BiasedTopK<moe::SqrtSoftplus>>;
+TYPED_TEST_SUITE(Rules, AllRules);
+
+TYPED_TEST(Rules, EqualReference) {
+  for (const Shape shape : {Shape{0, 1, 1},
+                            {0, 2, 1},
+                            {0, 5, 2},
+                            {0, 7, 3},
+                            {0, 8, 8},
+                            {0, 128, 8},
+                            {0, 300, 10},
+                            {0, 8, 3, 4, 2},
+                            {0, 12, 5, 4, 2},
+                            {0, 6, 2, 6, 3},
+                            {0, 160, 6, 8, 3},
+                            {0, 256, 8, 8, 8},
+                            {0, 1024, 8, 8, 4}})
     for (int rows : {0, 1, 3, 70})
       for (bool renormalise : {false, true})
         for (float spread : {0.01f, 1.0f, 30.0f}) {
-          SCOPED_TRACE(testing::Message() << rows << " rows, " << top_k << " of " << experts << ", spread " << spread);
-          const auto logits = noise<float>(size(rows, experts), 3, spread);
-          const auto want = route<Ref>({}, logits, rows, experts, top_k, renormalise, 2.5f);
+          Shape n = shape;
+          n.rows = rows;
+          SCOPED_TRACE(testing::Message() << rows << " rows, " << n.top_k << " of " << n.experts << ", groups " << n.top_groups
+                                          << " of " << n.groups << ", spread " << spread);
+          const auto logits = noise<float>(size(rows, n.experts), 3, spread);
+          const auto bias = noise<float>(size(1, n.experts), 4);
+          const auto want = route_by<TypeParam, Ref>({}, logits, bias, n, renormalise, 2.5f);
           for (int threads : {1, 3}) {
-            const auto got = route<Cpu>(pool(threads), logits, rows, experts, top_k, renormalise, 2.5f);
+            const auto got = route_by<TypeParam, Cpu>(pool(threads), logits, bias, n, renormalise, 2.5f);
             EXPECT_EQ(got.expert, want.expert);
-            EXPECT_TRUE(close(got.weight, want.weight, 1e-30f, 400 * ulp<float>));  // a sum of up to 300, one by one
+            EXPECT_TRUE(close(got.weight, want.weight, 1e-30f, 1200 * ulp<float>));  // a sum of up to 1024, one by one
           }
         }
+}
+
+// DeepSeek-V3's routing of one row, computed by hand in double precision; the excluded groups hold the largest scores.
+template <class B> void expect_deepseek_v3(typename B::stream s) {
+  const std::vector<float> logits{0.2f, -1, 1.5f, 0.3f, -0.4f, 2, 0, -2}, bias{-1.2f, -1, -1.5f, -0.9f, 0.1f, -1.4f, -0.8f, 0.2f};
+  const auto r = route_by<moe::BiasedTopK<moe::Sigmoid>, B>(s, logits, bias, {1, 8, 3, 4, 2}, true, 2.5f);
+  EXPECT_EQ(r.expert, (std::vector{4, 7, 6}));
+  EXPECT_TRUE(close(r.weight, {0.983112f, 0.292017f, 1.224871f}, 1e-6f, 0));
+}
+TEST(RouteTopk, DeepSeekV3Vector) {
+  expect_deepseek_v3<Ref>({});
+  expect_deepseek_v3<Cpu>(pool(1));
+}
+
+// Groups (0, 1), (2, 3), (4, 5): the best experts are 0, 2 and 4, the best pairs those of the second and third group.
+template <class B> void expect_groups(typename B::stream s) {
+  const std::vector<float> logits{3, -9, 2.5f, 2, 1, 0.9f}, none(6);
+  const Shape n{1, 6, 3, 3, 2};
+  EXPECT_EQ((route_by<moe::TopK<moe::Softmax>, B>(s, logits, none, n, false).expert), (std::vector{0, 2, 3})) << "by the best";
+  EXPECT_EQ((route_by<moe::BiasedTopK<moe::Sigmoid>, B>(s, logits, none, n, false).expert), (std::vector{2, 3, 4})) << "by two";
+  const std::vector<float> ties(6);
+  EXPECT_EQ((route_by<moe::TopK<moe::Softmax>, B>(s, ties, none, n, false).expert), (std::vector{0, 1, 2}));
+  const auto all = route_by<moe::TopK<moe::Softmax>, B>(s, ties, none, n, false);
+  EXPECT_NEAR(all.weight[0], 1.0f / 6, 1e-6f) << "experts of other groups keep their share";
+  const std::vector<float> broken{NAN, NAN, NAN, NAN, 0, NAN};
+  EXPECT_EQ((route_by<moe::BiasedTopK<moe::Sigmoid>, B>(s, broken, none, n, false).expert), (std::vector{0, 1, 2}));
+  EXPECT_EQ((route_by<moe::TopK<moe::Softmax>, B>(s, broken, none, n, false).expert), (std::vector{4, 0, 1}));
+}
+TEST(RouteTopk, OnlyTheBestGroupsTakePart) {
+  expect_groups<Ref>({});
+  expect_groups<Cpu>(pool(1));
+}
+
+// log(1 + exp(x)) is 1 for x = log(e - 1), 4 for log(e^4 - 1), x itself for large x.
+template <class B> void expect_scores(typename B::stream s) {
+  const std::vector<float> logits{std::log(std::exp(1.0f) - 1), std::log(std::exp(4.0f) - 1), 100, -200}, none(4);
+  const auto softplus = route_by<moe::BiasedTopK<moe::SqrtSoftplus>, B>(s, logits, none, {1, 4, 4}, false, 3);
+  EXPECT_EQ(softplus.expert, (std::vector{2, 1, 0, 3}));
+  EXPECT_TRUE(close(softplus.weight, {30, 6, 3, 0}, 1e-6f, 1e-6f));
+  const auto sigmoid = route_by<moe::TopK<moe::Sigmoid>, B>(s, {0, std::log(3.0f), -200, 200}, none, {1, 4, 4}, false);
+  EXPECT_EQ(sigmoid.expert, (std::vector{3, 1, 0, 2}));
+  EXPECT_TRUE(close(sigmoid.weight, {1, 0.75f, 0.5f, 0}, 1e-6f, 0));
+  const auto nothing = route_by<moe::TopK<moe::Sigmoid>, B>(s, {-200, -200}, none, {1, 2, 2}, true);
+  EXPECT_EQ(nothing.weight, (std::vector{0.0f, 0.0f})) << "a sum of nothing divides nothing";
+}
+TEST(RouteTopk, Scores) {
+  expect_scores<Ref>({});
+  expect_scores<Cpu>(pool(1));
 }
 
 // Softmax of log(1..4) is 1/10, 2/10, 3/10, 4/10.
@@ -129,15 +205,18 @@ TYPED_TEST(Experts, CombineEqualsReference) {
     const auto weight = noise<float>(size(rows, top_k), 2);
     std::vector<int> slot(size(rows, top_k));
     std::iota(slot.rbegin(), slot.rend(), 0);
-    const auto combine = [&]<class B>(B, typename B::stream s) {
-      std::vector<T> y(size(rows, ldy), T(7.0f));
-      run_on<kernels::combine_experts<T>, B>(s, {x.data(), slot.data(), weight.data(), y.data(), rows, cols, top_k, ldy});
-      return y;
-    };
-    const auto want = combine(Ref{}, {});
-    const auto got = combine(Cpu{}, pool(1));
-    EXPECT_TRUE(close(got, want, static_cast<float>(top_k) * 8 * 0x1p-24f, std::same_as<T, float> ? 8 * ulp<T> : ulp<T>));
-    EXPECT_TRUE(identical(combine(Cpu{}, pool(3)), got)) << "the number of threads shows";
+    const auto shared = noise<T>(size(rows, cols), 6, 3.0f);
+    for (const T* plus : {static_cast<const T*>(nullptr), shared.data()}) {
+      const auto combine = [&]<class B>(B, typename B::stream s) {
+        std::vector<T> y(size(rows, ldy), T(7.0f));
+        run_on<kernels::combine_experts<T>, B>(s, {x.data(), slot.data(), weight.data(), plus, y.data(), rows, cols, top_k, ldy});
+        return y;
+      };
+      const auto want = combine(Ref{}, {});
+      const auto got = combine(Cpu{}, pool(1));
+      EXPECT_TRUE(close(got, want, static_cast<float>(top_k) * 8 * 0x1p-23f, (std::same_as<T, float> ? 8 : 2) * ulp<T>));
+      EXPECT_TRUE(identical(combine(Cpu{}, pool(3)), got)) << "the number of threads shows";
+    }
   }
 }
 

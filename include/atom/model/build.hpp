@@ -53,6 +53,8 @@ template <class M> consteval bool check() {
   static_assert(s.d_ff == dynamic || tp == dynamic || s.d_ff % tp == 0, "atom: d_ff must divide by tensor-parallel size");
   static_assert(s.moe.experts == dynamic || s.moe.top_k == dynamic || s.moe.top_k <= s.moe.experts,
                 "atom: a mixture cannot choose more experts than it has");
+  static_assert(s.moe.groups == dynamic || s.moe.experts == dynamic || s.moe.experts % s.moe.groups == 0,
+                "atom: a mixture's groups must divide its experts");
   static_assert(s.moe.d_ff == dynamic || tp == dynamic || s.moe.d_ff % tp == 0,
                 "atom: the experts' d_ff must divide by tensor-parallel size");
   static_assert(
@@ -93,6 +95,9 @@ template <Build M, class B = typename M::backend> struct ModelContext : Context<
   static constexpr int pick(int build, int config) { return build == dynamic ? config : build; }
   constexpr int heads() const { return pick(fixed.attn.heads, local.attn.heads); }
   constexpr int kv_heads() const { return pick(fixed.attn.kv_heads, local.attn.kv_heads); }
+  constexpr int experts() const { return pick(fixed.moe.experts, local.moe.experts); }
+  constexpr int groups() const { return pick(fixed.moe.groups, local.moe.groups); }
+  constexpr int top_groups() const { return pick(fixed.moe.top_groups, local.moe.top_groups); }
   constexpr int top_k() const { return pick(fixed.moe.top_k, local.moe.top_k); }
   constexpr bool renormalises_topk() const { return pick(fixed.moe.renormalise, local.moe.renormalise) != 0; }
   constexpr int whole_vocab() const { return whole.vocab; }

@@ -13,37 +13,52 @@
 namespace atom::model {
 using namespace ops;
 
-/// y = W_down · (silu(W_gate x) * W_up x).   Shazeer 2020, https://arxiv.org/abs/2002.05202
-template <Build M> struct GatedMlp {
+/// y = W_down · (silu(W_gate x) * W_up x), of width Ff.   Shazeer 2020, https://arxiv.org/abs/2002.05202
+template <Build M, Axis Ff = Axis::d_ff, Bias B = Bias::mlp> struct GatedMlp {
   static constexpr Sizes<M> S{};
   using scheme = typename M::quants::mlp;
-  using Up = Linear<scheme, TPDim::col, S(Axis::d_ff, Axis::d_ff), S(Axis::d_model), Bias::mlp>;
-  using Down = Linear<scheme, TPDim::row, S(Axis::d_model), S(Axis::d_ff), Bias::mlp>;
+  using Up = Linear<scheme, TPDim::col, S(Ff, Ff), S(Axis::d_model), B>;
+  using Down = Linear<scheme, TPDim::row, S(Axis::d_model), S(Ff), B>;
   ATOM_MODULE(GatedMlp, (Up, gate_up_proj), (Down, down_proj));
+  const Up& up() const { return gate_up_proj; }
+  const Down& down() const { return down_proj; }
 
   void operator()(StepContext auto& ctx, const auto& x, auto out) const {
+    partial(ctx, x, out);
+    reduce(ctx, out);
+  }
+  /// This rank's term of the sum.
+  void partial(StepContext auto& ctx, const auto& x, auto out) const {
     auto f = ctx.frame();
-    down_proj(ctx, silu_mul<Down>(ctx, gate_up_proj(ctx, x)), out);
+    down_proj.partial(ctx, silu_mul<Down>(ctx, gate_up_proj(ctx, x)), out);
   }
 };
 
-/// One expert of a mixture: a gated MLP of its own width.
-template <Build M> struct Expert {
-  static constexpr Sizes<M> S{};
-  using scheme = typename M::quants::mlp;
-  using Up = Linear<scheme, TPDim::col, S(Axis::expert_ff, Axis::expert_ff), S(Axis::d_model)>;
-  using Down = Linear<scheme, TPDim::row, S(Axis::d_model), S(Axis::expert_ff)>;
-  ATOM_MODULE(Expert, (Up, gate_up_proj), (Down, down_proj));
-  const Up& up() const { return gate_up_proj; }
-  const Down& down() const { return down_proj; }
+/// One expert of a mixture, and the experts that every row meets, as one MLP.
+template <Build M> using Expert = GatedMlp<M, Axis::expert_ff, Bias::never>;
+template <Build M> using SharedExperts = GatedMlp<M, Axis::shared_ff, Bias::never>;
+
+/// The router's logits, always float. It is never quantised, and every rank has all of it.
+template <Build M, class Weight = typename M::quants::table>
+using Router = Linear<quant::NoAs<Weight>, TPDim::none, Sizes<M>{}(Axis::experts), Sizes<M>{}(Axis::d_model)>;
+
+/// For a rule with a bias: weights and arithmetic in float too.   Wang et al. 2024, https://arxiv.org/abs/2408.15664
+template <Build M> struct BiasedRouter {
+  using Logits = Router<M, float>;
+  using scheme = typename Logits::scheme;
+  Logits logits;
+  Param<float, Sizes<M>{}(Axis::experts)> e_score_correction_bias;
+
+  void operator()(StepContext auto& ctx, const auto& x, auto out) const { logits(ctx, x, out); }
+  template <class Ctx> void describe(ParamTable& out, const ParamPath& path) {
+    logits.template describe<Ctx>(out, path);
+    out.push_back(param_ref(spell({&path, "e_score_correction_bias"}), e_score_correction_bias));
+  }
 };
 
 /// y = sum over the likeliest experts of softmax(W_gate x) · expert(x).   Lepikhin et al. 2020, https://arxiv.org/abs/2006.16668
-/// The router is never quantised, and every rank has all of it.
 template <Build M, class E = Expert<M>, class Rule = moe::SoftmaxTopK>
-using SparseMoe =
-    FusedMoE<Linear<quant::NoAs<typename M::quants::table>, TPDim::none, Sizes<M>{}(Axis::experts), Sizes<M>{}(Axis::d_model)>,
-             moe::PerExpert<E>, Rule>;
+using SparseMoe = FusedMoE<Router<M>, moe::PerExpert<E>, Rule>;
 
 /// Sparse in every layer but those that the spec calls dense.
 template <class Dense, class Sparse> struct DenseOrSparse {

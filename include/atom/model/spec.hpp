@@ -40,13 +40,22 @@ class LayerSet {
 /// A mixture of experts in place of the MLP. Dense models have no experts.
 struct MoeSpec {
   int experts = 0, top_k = 0;
-  int d_ff = 0;             // of one expert
-  int renormalise = 0;      // 0, 1, or dynamic: the weights of the chosen experts are made to sum to one
+  int d_ff = 0;         // of one expert
+  int renormalise = 0;  // 0, 1, or dynamic: the weights of the chosen experts are made to sum to one
+  int groups = 1;       // of neighbouring experts, of which top_groups take part in the choice
+  int top_groups = 1;
+  int shared = 0;           // experts that every row meets: one MLP of width shared * d_ff
   LayerSet dense_layers{};  // layers that keep an MLP, of width ModelSpec::d_ff; a build with open `experts` admits any
   bool operator==(const MoeSpec&) const = default;
 };
 /// Of a universal build.
-inline constexpr MoeSpec any_moe{.experts = dynamic, .top_k = dynamic, .d_ff = dynamic, .renormalise = dynamic};
+inline constexpr MoeSpec any_moe{.experts = dynamic,
+                                 .top_k = dynamic,
+                                 .d_ff = dynamic,
+                                 .renormalise = dynamic,
+                                 .groups = dynamic,
+                                 .top_groups = dynamic,
+                                 .shared = dynamic};
 
 struct ModelSpec {
   Arch arch = Arch::llama;
@@ -70,7 +79,7 @@ struct Rank {
 
 /// The named widths of a transformer. A weight's shape is a list of axes, so a packed weight (q, kv, kv) knows its parts, and
 /// shards and shapes follow from the spec alone.
-enum class Axis : unsigned char { none, d_model, d_ff, vocab, q, kv, head_dim, experts, expert_ff };
+enum class Axis : unsigned char { none, d_model, d_ff, vocab, q, kv, head_dim, experts, expert_ff, shared_ff };
 
 /// Length of an axis under a spec (a sharded one gives the rank's length).
 constexpr int size(const ModelSpec& s, Axis a) {
@@ -83,6 +92,7 @@ constexpr int size(const ModelSpec& s, Axis a) {
     case Axis::head_dim: return s.attn.head_dim;
     case Axis::experts: return s.moe.experts;
     case Axis::expert_ff: return s.moe.d_ff;
+    case Axis::shared_ff: return mul(s.moe.d_ff, s.moe.shared);
     case Axis::none: break;
   }
   return 1;
@@ -140,6 +150,7 @@ constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
     }
     case Axis::d_ff:
     case Axis::expert_ff:
+    case Axis::shared_ff:
     case Axis::vocab: return share(size(whole, a), r);
     default: return {0, size(whole, a)};  // never cut
   }
@@ -161,7 +172,8 @@ constexpr ModelSpec shard(ModelSpec s, Rank r) {
 constexpr bool admits(int fixed, int actual) { return fixed == dynamic || fixed == actual; }
 constexpr bool admits(const MoeSpec& build, const MoeSpec& m) {
   return admits(build.experts, m.experts) && admits(build.top_k, m.top_k) && admits(build.d_ff, m.d_ff) &&
-         admits(build.renormalise, m.renormalise) && (build.experts == dynamic || build.dense_layers == m.dense_layers);
+         admits(build.renormalise, m.renormalise) && admits(build.groups, m.groups) && admits(build.top_groups, m.top_groups) &&
+         admits(build.shared, m.shared) && (build.experts == dynamic || build.dense_layers == m.dense_layers);
 }
 constexpr bool admits(const ModelSpec& build, const ModelSpec& m) {
   return build.arch == m.arch && admits(build.d_model, m.d_model) && admits(build.d_ff, m.d_ff) && admits(build.vocab, m.vocab) &&

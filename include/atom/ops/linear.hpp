@@ -12,6 +12,14 @@
 
 namespace atom::ops {
 
+/// y: (rows, cols) of every rank, summed in place.
+template <StepContext Ctx, class Y, int R, int C> void reduce(Ctx& ctx, Tensor<Y, R, C> y) {
+  if constexpr (Ctx::tp != 1)
+    if (ctx.comm->size() > 1)
+      run<kernels::all_reduce<Y, typename Ctx::comm_type>>(
+          ctx, {y.data, static_cast<std::size_t>(y.rows) * static_cast<std::size_t>(y.stride), ctx.comm});
+}
+
 using model::Bias;
 using model::Width;
 
@@ -40,8 +48,14 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     return y;
   }
   /// Writes into y: (rows, Out), any float type the backend has a kernel for.
+  template <StepContext Ctx, class Y, int R2, int C2> void operator()(Ctx& ctx, const auto& x, Tensor<Y, R2, C2> y) const {
+    partial(ctx, x, y);
+    if constexpr (Tp == TPDim::row) reduce(ctx, y);
+  }
+
+  /// The same before the sum over ranks, for who adds something of its own first.
   template <StepContext Ctx, class T, int C, class Y, int R2, int C2>
-  void operator()(Ctx& ctx, Tensor<T, dynamic, C> x, Tensor<Y, R2, C2> y) const {
+  void partial(Ctx& ctx, Tensor<T, dynamic, C> x, Tensor<Y, R2, C2> y) const {
     static_assert(std::same_as<T, typename Ctx::act>, "atom: Linear: the input is not of the build's activation type");
     static_assert(C == dynamic || In.n == dynamic || C == In.n, "atom: Linear: input width differs from the weight's In");
     if constexpr (quant::QuantizesActivations<Q>) {
@@ -54,7 +68,7 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     }
   }
   template <StepContext Ctx, class Q2, class Y, int R2, int C2>
-  void operator()(Ctx& ctx, const quant::QTensor<Q2>& x, Tensor<Y, R2, C2> y) const {
+  void partial(Ctx& ctx, const quant::QTensor<Q2>& x, Tensor<Y, R2, C2> y) const {
     static_assert(std::same_as<Q, Q2>, "atom: the norm quantised this activation for a different scheme than the Linear expects");
     multiply(ctx, static_cast<const typename Q::act*>(x.data), x.scales, x.rows, x.stride, y);
   }
@@ -91,14 +105,9 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     const float* b = nullptr;
     if constexpr (quant::Scaled<Q>) w_scale = weight_scale.data;
     if constexpr (B != Bias::never) b = bias.data;
-    constexpr bool reduce = Tp == TPDim::row && Ctx::tp != 1;
-    if constexpr (reduce)
+    if constexpr (Tp == TPDim::row && Ctx::tp != 1)
       if (ctx.comm->rank() != 0) b = nullptr;  // the sum over ranks must add it once
     run<op<Ctx, Y>>(ctx, {x, x_scale, weight.data, w_scale, b, y.data, rows, weight.rows, weight.cols, ldx, y.stride});
-    if constexpr (reduce)
-      if (ctx.comm->size() > 1)
-        run<kernels::all_reduce<Y, typename Ctx::comm_type>>(
-            ctx, {y.data, static_cast<std::size_t>(rows) * static_cast<std::size_t>(y.stride), ctx.comm});
   }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 // FusedMoE<Router, Method, Rule>: y = sum over the chosen experts of weight · expert(x).   Shazeer et al. 2017, arXiv:1701.06538
+// SharedMoE adds an MLP for every row.
 // One idea: three policies. The router gives logits, Rule turns them into choices and weights, Method owns the experts' weights and
 // computes. Each is a type, so what a backend cannot do is a sentence at compile time.
 // To extend: a Method has `shape(experts)`, parameters (ATOM_MODULE or describe()), and an operator() as moe::PerExpert's; a Rule
@@ -30,9 +31,11 @@ template <class Expert> struct PerExpert {
   /// The one allocation, made when a model is built.
   void shape(int count) { experts.resize(static_cast<std::size_t>(count)); }
 
-  /// x: (rows, d_model) -> y of the same shape. With several ranks each holds a part of every expert, and y is this rank's term.
+  /// x: (rows, d_model) -> y of the same shape, `plus` (rows, d_model), where not null, added. With several ranks each holds a part
+  /// of every expert, and y is this rank's term.
   template <StepContext Ctx>
-  void operator()(Ctx& ctx, Tensor<typename Ctx::act> x, const Routing& r, Tensor<typename Ctx::act> y) const {
+  void operator()(Ctx& ctx, Tensor<typename Ctx::act> x, const Routing& r, const typename Ctx::act* plus,
+                  Tensor<typename Ctx::act> y) const {
     using T = typename Ctx::act;
     const int n = static_cast<int>(experts.size()), slots = x.rows * r.top_k;
     auto f = ctx.frame();
@@ -40,7 +43,7 @@ template <class Expert> struct PerExpert {
     run<kernels::sort_by_expert>(ctx, {r.expert, first.data, row.data, slot.data, x.rows, r.top_k, n});
     const auto out = temp<T>(ctx, slots, x.cols);
     multiply(ctx, &Expert::down, ops::silu_mul<Expert>(ctx, up(ctx, x, row.data, first.data, slots)), first.data, out);
-    run<kernels::combine_experts<T>>(ctx, {out.data, slot.data, r.weight, y.data, x.rows, y.cols, r.top_k, y.stride});
+    run<kernels::combine_experts<T>>(ctx, {out.data, slot.data, r.weight, plus, y.data, x.rows, y.cols, r.top_k, y.stride});
   }
 
   /// Parameters under "<path>.<expert>.".
@@ -90,6 +93,24 @@ template <class Expert> struct PerExpert {
   }
 };
 
+/// Routes rows, and sums over their experts and over ranks. `plus`, where not null: this rank's term of what every row gets
+/// besides.
+template <class Rule, StepContext Ctx, class T>
+void mix(Ctx& ctx, const auto& router, const auto& experts, Tensor<T> x, const T* plus, Tensor<T> out) {
+  auto f = ctx.frame();
+  const int top_k = ctx.top_k();
+  const auto logits = temp<float>(ctx, x.rows, ctx.experts());
+  router(ctx, x, logits);
+  const auto expert = temp<int>(ctx, x.rows, top_k);
+  const auto weight = temp<float>(ctx, x.rows, top_k);
+  const float* bias = nullptr;
+  if constexpr (Rule::biased) bias = router.e_score_correction_bias.data;
+  run<kernels::route_topk<Rule>>(ctx, {logits.data, bias, expert.data, weight.data, x.rows, logits.cols, top_k, ctx.groups(),
+                                       ctx.top_groups(), ctx.renormalises_topk(), ctx.numbers.routed_scale});
+  experts(ctx, x, {expert.data, weight.data, top_k}, plus, out);
+  ops::reduce(ctx, out);
+}
+
 }  // namespace atom::moe
 
 namespace atom::ops {
@@ -102,19 +123,22 @@ template <class Router, class Method, class Rule> struct FusedMoE {
 
   /// x: (rows, d_model) -> out of the same shape, summed over ranks.
   template <StepContext Ctx, class T> void operator()(Ctx& ctx, Tensor<T> x, Tensor<T> out) const {
+    moe::mix<Rule, Ctx, T>(ctx, gate, experts, x, nullptr, out);
+  }
+};
+
+/// The same, with a `Shared` MLP that every row passes through.   Dai et al. 2024, https://arxiv.org/abs/2401.06066
+template <class Router, class Method, class Rule, class Shared> struct SharedMoE {
+  using scheme = typename Router::scheme;
+  ATOM_MODULE(SharedMoE, (Router, gate), (Method, experts), (Shared, shared_experts));
+
+  void shape(const model::ModelSpec& s, int /*layer*/) { experts.shape(s.moe.experts); }
+
+  template <StepContext Ctx, class T> void operator()(Ctx& ctx, Tensor<T> x, Tensor<T> out) const {
     auto f = ctx.frame();
-    const int top_k = ctx.top_k();
-    const auto logits = temp<float>(ctx, x.rows, gate.weight.rows);
-    gate(ctx, x, logits);
-    const auto expert = temp<int>(ctx, x.rows, top_k);
-    const auto weight = temp<float>(ctx, x.rows, top_k);
-    run<kernels::route_topk<Rule>>(ctx, {logits.data, expert.data, weight.data, x.rows, logits.cols, top_k, ctx.renormalises_topk(),
-                                         ctx.numbers.routed_scale});
-    experts(ctx, x, {expert.data, weight.data, top_k}, out);
-    if constexpr (Ctx::tp != 1)
-      if (ctx.comm->size() > 1)
-        run<kernels::all_reduce<T, typename Ctx::comm_type>>(
-            ctx, {out.data, static_cast<std::size_t>(out.rows) * static_cast<std::size_t>(out.stride), ctx.comm});
+    const auto shared = temp<T>(ctx, x.rows, x.cols);
+    shared_experts.partial(ctx, x, shared);
+    moe::mix<Rule, Ctx, T>(ctx, gate, experts, x, shared.data, out);
   }
 };
 

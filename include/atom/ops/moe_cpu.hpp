@@ -1,6 +1,7 @@
 #pragma once
 // A mixture of experts on the Cpu backend: declarations; defined and instantiated in src/kernels/moe.cpp. The products are those of
 // linear, expert by expert (atom/ops/moe_host.hpp).
+// To extend: a new score of moe::TopK or BiasedTopK is one line at the end of src/kernels/moe.cpp.
 #include "atom/core/backend.hpp"
 #include "atom/ops/cpu_types.hpp"
 #include "atom/ops/linear_cpu.hpp"
@@ -8,8 +9,8 @@
 
 namespace atom {
 
-template <> struct impl<kernels::route_topk<moe::SoftmaxTopK>, Cpu> {
-  static void run(Cpu::stream pool, const kernels::route_topk<moe::SoftmaxTopK>::args& a) noexcept;
+template <moe::TopKRule Rule> struct impl<kernels::route_topk<Rule>, Cpu> {
+  static void run(Cpu::stream pool, const typename kernels::route_topk<Rule>::args& a) noexcept;
 };
 
 template <> struct impl<kernels::sort_by_expert, Cpu> {

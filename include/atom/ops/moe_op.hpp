@@ -2,30 +2,74 @@
 // The keys of a mixture of experts: which experts a row goes to, rows sorted by expert, one product per expert, the weighted sum.
 // One idea: between routing and sum, rows lie sorted by expert ("slots"), so every expert's input is one block of rows and a
 // backend may multiply block by block or all at once; sizes depend on rows and top_k alone, never on what the router says. To
-// extend: a routing rule is an empty type with a name(); specialise atom::impl<kernels::route_topk<YourRule>, Backend>.
+// extend: a score is an empty type like moe::Sigmoid; a rule that is no moe::TopK is an empty type with a name(), for which you
+// specialise atom::impl<kernels::route_topk<YourRule>, Backend>.
+#include <cmath>
+
 #include "atom/core/cost.hpp"
 #include "atom/core/run.hpp"
 #include "atom/quant/scheme.hpp"
 
 namespace atom::moe {
 
-/// Mixtral, Qwen3-MoE: softmax over all experts; of those the top_k most likely.
-struct SoftmaxTopK {
+inline constexpr int most_experts = 1024;
+
+// What a logit says of an expert.
+/// Its probability: the experts of a row share out one.   Mixtral, Qwen3-MoE, DeepSeek-V2
+struct Softmax {
   static constexpr Name name() { return {"softmax"}; }
 };
+/// 1 / (1 + exp(-logit)): each expert for itself.   DeepSeek-V3, https://arxiv.org/abs/2412.19437
+struct Sigmoid {
+  static float of(float logit) { return 1 / (1 + std::exp(-logit)); }
+  static constexpr Name name() { return {"sigmoid"}; }
+};
+/// sqrt(log(1 + exp(logit))): as Sigmoid, and without its upper end.
+struct SqrtSoftplus {
+  static float of(float logit) { return std::sqrt(std::fmax(logit, 0.0f) + std::log1p(std::exp(-std::fabs(logit)))); }
+  static constexpr Name name() { return {"sqrt_softplus"}; }
+};
+
+/// The experts of the best scores. Softmax of the chosen logits alone (GPT-OSS) is Softmax, renormalised.
+template <class Score> struct TopK {
+  using score = Score;
+  static constexpr bool biased = false;
+  static constexpr Name name() { return Score::name(); }
+};
+/// The same with a bias for each expert, which balances their load: it counts in the choice and not in the weight.
+template <class Score> struct BiasedTopK {
+  static_assert(!std::is_same_v<Score, Softmax>,
+                "atom: moe::BiasedTopK: a bias is added to a score of each expert for itself: "
+                "Sigmoid, SqrtSoftplus or a score of yours");
+  using score = Score;
+  static constexpr bool biased = true;
+  static constexpr Name name() { return {"biased_", Score::name()}; }
+};
+using SoftmaxTopK = TopK<Softmax>;
+
+template <class R> inline constexpr bool is_topk = false;
+template <class S> inline constexpr bool is_topk<TopK<S>> = true;
+template <class S> inline constexpr bool is_topk<BiasedTopK<S>> = true;
+template <class R>
+concept TopKRule = is_topk<R>;
 
 }  // namespace atom::moe
 
 namespace atom::kernels {
 
-/// For each row the top_k experts of the largest logits, largest first (of equals the first; a NaN counts as the smallest), and the
-/// weight of each: its probability under Rule, divided by the sum of the chosen ones if `renormalise`, times `scale`.
+/// For each row the top_k experts of the largest logits (biased: of the largest score + bias), largest first, of equals the first;
+/// a NaN counts as the smallest. The weight of each is its score, divided by the sum of the chosen ones if `renormalise`, times
+/// `scale`.
+/// With several groups of neighbouring experts only the top_groups best take part, of equals the first. A group is as good as its
+/// best expert; biased, as the sum of its best two.
 template <class Rule> struct route_topk {
   struct args {
-    const float* logits;  // (rows, experts)
+    const float* logits;  // (rows, experts), experts <= moe::most_experts
+    const float* bias;    // (experts), or null without Rule::biased
     int* expert;          // (rows, top_k)
     float* weight;        // (rows, top_k)
     int rows, experts, top_k;
+    int groups, top_groups;  // groups divides experts; top_k <= top_groups * experts / groups
     bool renormalise;
     float scale;
   };
@@ -76,12 +120,13 @@ template <quant::Scheme Q, class T> struct expert_linear {
   }
 };
 
-/// y[r] = sum over k of weight[r][k] * x[slot[r][k]], in float, in the order of the choices, rounded once.
+/// y[r] = sum over k of weight[r][k] * x[slot[r][k]], plus what every row gets, in float, in this order, rounded once.
 template <class T> struct combine_experts {
   struct args {
     const T* x;           // (rows * top_k, cols)
     const int* slot;      // (rows, top_k)
     const float* weight;  // (rows, top_k)
+    const T* plus;        // (rows, cols), or null
     T* y;                 // (rows, cols), row stride ldy
     int rows, cols, top_k, ldy;
   };

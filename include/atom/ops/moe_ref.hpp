@@ -8,27 +8,68 @@
 
 namespace atom {
 
-template <> struct impl<kernels::route_topk<moe::SoftmaxTopK>, Ref> {
-  static void run(Ref::stream, const kernels::route_topk<moe::SoftmaxTopK>::args& a) noexcept {
+template <moe::TopKRule Rule> struct impl<kernels::route_topk<Rule>, Ref> {
+  using Score = typename Rule::score;
+  static void run(Ref::stream, const typename kernels::route_topk<Rule>::args& a) noexcept {
     for (int r = 0; r < a.rows; ++r) {
       const float* l = a.logits + static_cast<std::ptrdiff_t>(r) * a.experts;
       int* expert = a.expert + static_cast<std::ptrdiff_t>(r) * a.top_k;
       float* weight = a.weight + static_cast<std::ptrdiff_t>(r) * a.top_k;
-      const auto size = [&](int e) { return std::isnan(l[e]) ? -INFINITY : l[e]; };
-      for (int k = 0; k < a.top_k; ++k) {
-        int best = -1;
-        for (int e = 0; e < a.experts; ++e) {
-          bool taken = false;
-          for (int j = 0; j < k; ++j) taken = taken || expert[j] == e;
-          if (!taken && (best < 0 || size(e) > size(best))) best = e;
-        }
-        expert[k] = best;
+      const auto rank = [&](int e) {
+        if constexpr (Rule::biased)
+          return number(Score::of(l[e]) + a.bias[e]);
+        else
+          return number(l[e]);
+      };
+      const int each = a.experts / a.groups;
+      int groups[moe::most_experts];
+      const auto all = [](int) { return true; };
+      best(groups, a.top_groups, a.groups, all, [&](int g) { return of_group(g * each, each, rank); });
+      best(
+          expert, a.top_k, a.experts, [&](int e) { return holds(groups, a.top_groups, e / each); }, rank);
+      const auto score = [&](int e) {
+        if constexpr (std::is_same_v<Score, moe::Softmax>)
+          return std::exp(double{l[e]} - double{l[expert[0]]});
+        else
+          return double{Score::of(l[e])};
+      };
+      double sum = 1;
+      if (a.renormalise) {
+        sum = 1e-20;
+        for (int k = 0; k < a.top_k; ++k) sum += score(expert[k]);
+      } else if (std::is_same_v<Score, moe::Softmax>) {
+        // expert[0] has the largest logit: of the best group, and there of all
+        sum = 0;
+        for (int e = 0; e < a.experts; ++e) sum += score(e);
       }
-      const auto likelihood = [&](int e) { return std::exp(double{l[e]} - double{l[expert[0]]}); };
-      double sum = 0;
-      for (int i = 0; i < (a.renormalise ? a.top_k : a.experts); ++i) sum += likelihood(a.renormalise ? expert[i] : i);
-      for (int k = 0; k < a.top_k; ++k) weight[k] = static_cast<float>(likelihood(expert[k]) / sum * double{a.scale});
+      for (int k = 0; k < a.top_k; ++k) weight[k] = static_cast<float>(score(expert[k]) / sum * double{a.scale});
     }
+  }
+
+ private:
+  static float number(float x) { return std::isnan(x) ? -INFINITY : x; }
+  static bool holds(const int* list, int n, int i) {
+    for (int j = 0; j < n; ++j)
+      if (list[j] == i) return true;
+    return false;
+  }
+  // The k indices below n of the largest value among those that take part, largest first, of equals the first.
+  static void best(int* list, int k, int n, auto takes_part, auto value) {
+    for (int j = 0; j < k; ++j) {
+      int top = -1;
+      for (int i = 0; i < n; ++i)
+        if (takes_part(i) && !holds(list, j, i) && (top < 0 || value(i) > value(top))) top = i;
+      list[j] = top;
+    }
+  }
+  static float of_group(int first, int count, auto rank) {
+    float top = -INFINITY, second = -INFINITY;
+    for (int e = first; e < first + count; ++e) {
+      const float x = rank(e);
+      second = std::fmax(second, std::fmin(top, x));
+      top = std::fmax(top, x);
+    }
+    return Rule::biased && count > 1 ? number(top + second) : top;
   }
 };
 
@@ -57,6 +98,7 @@ template <class T> struct impl<kernels::combine_experts<T>, Ref> {
           sum +=
               double{a.weight[choice]} * double{static_cast<float>(a.x[static_cast<std::ptrdiff_t>(a.slot[choice]) * a.cols + c])};
         }
+        if (a.plus) sum += double{static_cast<float>(a.plus[static_cast<std::ptrdiff_t>(r) * a.cols + c])};
         a.y[static_cast<std::ptrdiff_t>(r) * a.ldy + c] = T(static_cast<float>(sum));
       }
   }
