@@ -19,7 +19,8 @@ constexpr Family families[] = {{model::Arch::llama, "Llama", "llama"},
                                {model::Arch::qwen2, "Qwen2", "qwen2"},
                                {model::Arch::qwen3, "Qwen3", "qwen3"},
                                {model::Arch::mixtral, "Mixtral", "mixtral"},
-                               {model::Arch::qwen3_moe, "Qwen3Moe", "qwen3_moe"}};
+                               {model::Arch::qwen3_moe, "Qwen3Moe", "qwen3_moe"},
+                               {model::Arch::glm4_moe, "Glm4Moe", "glm4_moe"}};
 
 const Family& family_of(model::Arch arch) { return *std::ranges::find(families, arch, &Family::arch); }
 
@@ -69,7 +70,7 @@ std::string_view family_name(model::Arch arch) { return family_of(arch).name; }
 std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
   check(c, spec);
   // Every member: when ModelSpec gains one, this stops compiling until the member is printed below.
-  const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, moe] = spec;
+  const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, mtp_layers, moe] = spec;
   const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias] = attn;
   const auto& [experts, top_k, expert_ff, renormalise, groups, top_groups, shared, dense_layers] = moe;
   std::string dense;
@@ -95,6 +96,7 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                  .o_bias = " << o_bias << "},\n"
       << "                                         .mlp_bias = " << mlp_bias << ",\n"
       << "                                         .tied = " << tied << ",\n"
+      << "                                         .mtp_layers = " << mtp_layers << ",\n"
       << "                                         .moe = {.experts = " << experts << ",\n"
       << "                                                 .top_k = " << top_k << ",\n"
       << "                                                 .d_ff = " << expert_ff << ",\n"

@@ -34,6 +34,7 @@ std::string name_of(model::Arch arch) {
     case model::Arch::qwen3: return "Qwen3";
     case model::Arch::mixtral: return "Mixtral";
     case model::Arch::qwen3_moe: return "Qwen3Moe";
+    case model::Arch::glm4_moe: return "Glm4Moe";
   }
   return "unknown";
 }

@@ -7,8 +7,8 @@
 namespace atom::builds {
 
 void add_llama_cpu(engine::Registry& r) {
-  static_assert(std::is_same_v<Qwen2<universal<Arch::qwen2, 64, Cpu, bf16, quant::No, quant::No>>,
-                               Llama<universal<Arch::qwen2, 64, Cpu, bf16, quant::No, quant::No>>>,
+  static_assert(std::is_same_v<Qwen2<universal<Arch::qwen2, Heads{64, false}, Cpu, bf16, quant::No, quant::No>>,
+                               Llama<universal<Arch::qwen2, Heads{64, false}, Cpu, bf16, quant::No, quant::No>>>,
                 "one build serves both");
   add_network<Llama, Cpu, Arch::llama, Arch::qwen2>(r);
 }

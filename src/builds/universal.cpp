@@ -15,6 +15,8 @@ const Registry& universal_builds() {
     builds::add_mixtral_ref(r);
     builds::add_qwen3_moe_cpu(r);
     builds::add_qwen3_moe_ref(r);
+    builds::add_glm4_moe_cpu(r);
+    builds::add_glm4_moe_ref(r);
 #if defined(ATOM_GPU_CUDA) || defined(ATOM_GPU_HIP)
     builds::add_llama_hip(r);
     builds::add_qwen3_hip(r);

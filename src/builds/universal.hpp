@@ -1,5 +1,5 @@
 #pragma once
-// The universal builds: one per head_dim, weight type, scheme, activation type and backend; every other dimension, and the
+// The universal builds: one per kind of head, weight type, scheme, activation type and backend; every other dimension, and the
 // number of ranks, is a hole that config.json and the operator fill.
 #include "atom/engine/registry.hpp"
 #include "atom/ops/gpu_types.hpp"
@@ -8,18 +8,25 @@ namespace atom::builds {
 
 using namespace atom::model;
 
-constexpr ModelSpec universal_spec(Arch arch, int head_dim) {
-  ModelSpec s{.arch = arch, .attn = {.head_dim = head_dim, .qkv_bias = dynamic, .o_bias = dynamic}, .mlp_bias = dynamic};
-  s.attn.qk_norm = arch == Arch::qwen3 || arch == Arch::qwen3_moe;
-  if (arch == Arch::mixtral || arch == Arch::qwen3_moe) s.moe = any_moe;
+/// What every build fixes of attention.
+struct Heads {
+  int dim;
+  bool norm;  // of q and k
+};
+
+constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
+  ModelSpec s{.arch = arch,
+              .attn = {.head_dim = heads.dim, .qk_norm = heads.norm, .qkv_bias = dynamic, .o_bias = dynamic},
+              .mlp_bias = dynamic};
+  if (arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe) s.moe = any_moe;
   return s;
 }
 
 template <class B> inline constexpr int universal_ranks = dynamic;
 template <gpu::Target B> inline constexpr int universal_ranks<B> = 1;  // no collectives there yet
 
-template <Arch A, int D, class B, class T, class Body, class Head> struct universal {
-  static constexpr ModelSpec spec = universal_spec(A, D);
+template <Arch A, Heads H, class B, class T, class Body, class Head> struct universal {
+  static constexpr ModelSpec spec = universal_spec(A, H);
   static constexpr Parallel parallel{.tp = universal_ranks<B>};
   using backend = B;
   using act = T;
@@ -27,39 +34,43 @@ template <Arch A, int D, class B, class T, class Body, class Head> struct univer
   using quants = Quants<Body, Body, Head>;
 };
 
-template <Arch A, int D> inline constexpr ModelSpec admitted = universal_spec(A, D);
+template <Arch A, Heads H> inline constexpr ModelSpec admitted = universal_spec(A, H);
 
 // One build. `Also`: architectures that are the same network with other switches, which are holes here.
-template <template <class> class Net, int D, class B, class T, class Body, class Head, Arch A, Arch... Also>
+template <template <class> class Net, Heads H, class B, class T, class Body, class Head, Arch A, Arch... Also>
 void add_build(engine::Registry& r) {
-  const Name name{D == 64 ? "universal_d64_" : "universal_d128_", Body::name(), "_", type_name<T>};
-  auto v = engine::variant<universal<A, D, B, T, Body, Head>, Net>(std::string(std::string_view(name)));
+  const Name name{H.dim == 64 ? "universal_d64_" : "universal_d128_", Body::name(), "_", type_name<T>};
+  auto v = engine::variant<universal<A, H, B, T, Body, Head>, Net>(std::string(std::string_view(name)));
   r.add(v);
-  ((v.spec = &admitted<Also, D>, r.add(v)), ...);
+  ((v.spec = &admitted<Also, H>, r.add(v)), ...);
 }
 
-// All schemes of one head_dim.
-template <template <class> class Net, int D, class B, class T, Arch... A> void add_head_dim(engine::Registry& r) {
-  const auto add = [&]<class Body, class Head>(Body, Head) { add_build<Net, D, B, T, Body, Head, A...>(r); };
-  add(quant::NoAs<bf16>{}, quant::NoAs<bf16>{});
-  add(quant::NoAs<fp16>{}, quant::NoAs<fp16>{});
-  add(quant::NoAs<float>{}, quant::NoAs<float>{});
-  add(quant::PerToken<int8>{}, quant::PerToken<int8>{});
+/// All schemes and activation types of one kind of head.
+template <template <class> class Net, Heads H, class B, Arch... A> void add_heads(engine::Registry& r) {
+  const auto add = [&]<class T, class Body>(T, Body) { add_build<Net, H, B, T, Body, Body, A...>(r); };
+  const auto each = [&](auto act) {
+    add(act, quant::NoAs<bf16>{});
+    add(act, quant::NoAs<fp16>{});
+    add(act, quant::NoAs<float>{});
+    add(act, quant::PerToken<int8>{});
+  };
+  each(float{});
+  each(bf16{});
 }
 
 /// Every build of one network on one backend.
-template <template <class> class Net, class B, Arch... A> void add_network(engine::Registry& r) {
-  add_head_dim<Net, 64, B, float, A...>(r);
-  add_head_dim<Net, 64, B, bf16, A...>(r);
-  add_head_dim<Net, 128, B, float, A...>(r);
-  add_head_dim<Net, 128, B, bf16, A...>(r);
+template <template <class> class Net, class B, Arch A, Arch... Also> void add_network(engine::Registry& r) {
+  constexpr bool norm = A == Arch::qwen3 || A == Arch::qwen3_moe;
+  add_heads<Net, Heads{64, norm}, B, A, Also...>(r);
+  add_heads<Net, Heads{128, norm}, B, A, Also...>(r);
 }
 
 /// Those that GPU kernels serve: bf16 throughout, one rank.
-template <template <class> class Net, gpu::Target B, Arch... A> void add_gpu_network(engine::Registry& r) {
+template <template <class> class Net, gpu::Target B, Arch A, Arch... Also> void add_gpu_network(engine::Registry& r) {
+  constexpr bool norm = A == Arch::qwen3;
   using Q = quant::NoAs<bf16>;
-  add_build<Net, 64, B, bf16, Q, Q, A...>(r);
-  add_build<Net, 128, B, bf16, Q, Q, A...>(r);
+  add_build<Net, Heads{64, norm}, B, bf16, Q, Q, A, Also...>(r);
+  add_build<Net, Heads{128, norm}, B, bf16, Q, Q, A, Also...>(r);
 }
 
 // One translation unit per network and backend keeps the build parallel.
@@ -71,6 +82,8 @@ void add_mixtral_cpu(engine::Registry&);
 void add_mixtral_ref(engine::Registry&);
 void add_qwen3_moe_cpu(engine::Registry&);
 void add_qwen3_moe_ref(engine::Registry&);
+void add_glm4_moe_cpu(engine::Registry&);
+void add_glm4_moe_ref(engine::Registry&);
 void add_llama_hip(engine::Registry&);  // these two in programs built with ATOM_GPU
 void add_qwen3_hip(engine::Registry&);
 

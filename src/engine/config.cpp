@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "atom/engine/json.hpp"
+#include "atom/ops/moe_op.hpp"
 
 #include "fields.hpp"
 #include "problems.hpp"
@@ -19,12 +20,14 @@ void read_qwen2(Fields&, ModelConfig&);
 void read_qwen3(Fields&, ModelConfig&);
 void read_mixtral(Fields&, ModelConfig&);
 void read_qwen3_moe(Fields&, ModelConfig&);
+void read_glm4_moe(Fields&, ModelConfig&);
 
 struct Architecture {
   std::string_view name, model_type;
   Arch arch;
   int head_dim;                         // where the file gives none; 0: d_model / heads
   void (*read)(Fields&, ModelConfig&);  // what this architecture has of its own
+  double rotary_share = 1;              // of a head's channels; where it is not 1, the file may say otherwise
 };
 constexpr Architecture architectures[] = {
     {"LlamaForCausalLM", "llama", Arch::llama, 0, read_llama},
@@ -32,6 +35,7 @@ constexpr Architecture architectures[] = {
     {"Qwen3ForCausalLM", "qwen3", Arch::qwen3, 128, read_qwen3},
     {"MixtralForCausalLM", "mixtral", Arch::mixtral, 0, read_mixtral},
     {"Qwen3MoeForCausalLM", "qwen3_moe", Arch::qwen3_moe, 0, read_qwen3_moe},
+    {"Glm4MoeForCausalLM", "glm4_moe", Arch::glm4_moe, 0, read_glm4_moe, 0.5},
 };
 
 /// Keys of config.json that change nothing here: bookkeeping, training, generation defaults of old files.
@@ -148,7 +152,7 @@ void read_decoder(Fields& fields, const Architecture& architecture, ModelConfig&
   auto& numbers = c.numbers;
   numbers.rms_eps = static_cast<float>(fields.number("rms_norm_eps", {1e-12, 0.1}, 1e-6));
   numbers.max_position = fields.integer("max_position_embeddings", {1, 1 << 28});
-  numbers.rope = read_rope(fields, attn.head_dim, numbers.max_position);
+  numbers.rope = read_rope(fields, attn.head_dim, numbers.max_position, architecture.rotary_share);
   if (attn.head_dim > 0) numbers.attn_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(attn.head_dim)));
 
   c.dtype = read_dtype(fields);
@@ -176,8 +180,8 @@ void read_qwen3(Fields& fields, ModelConfig& c) {
 
 /// `experts`: the key of their number, and what it is where the file does not say.
 void read_experts(Fields& fields, model::MoeSpec& moe, std::string_view experts, int default_experts, int default_top_k) {
-  moe.experts = fields.integer(experts, {1, 1024}, default_experts);
-  moe.top_k = fields.integer("num_experts_per_tok", {1, 1024}, default_top_k);
+  moe.experts = fields.integer(experts, {1, atom::moe::most_experts}, default_experts);
+  moe.top_k = fields.integer("num_experts_per_tok", {1, atom::moe::most_experts}, default_top_k);
   if (moe.top_k > moe.experts) {
     fields.problem("num_experts_per_tok",
                    std::to_string(moe.top_k) + " of " + std::to_string(moe.experts) + " experts cannot be chosen");
@@ -226,6 +230,47 @@ void read_qwen3_moe(Fields& fields, ModelConfig& c) {
   c.spec.moe.renormalise = fields.flag("norm_topk_prob", false);
   read_dense_layers(fields, c.spec);
   refuse_sliding_window(fields, c, true);
+}
+
+/// A mixture under the names that DeepSeek gave it. `otherwise`: what holds where the file says nothing.
+void read_grouped_experts(Fields& fields, ModelConfig& c, const model::MoeSpec& otherwise, int first_dense) {
+  auto& moe = c.spec.moe;
+  read_experts(fields, moe, "n_routed_experts", otherwise.experts, otherwise.top_k);
+  moe.d_ff = fields.integer("moe_intermediate_size", {1, 1 << 20}, otherwise.d_ff);
+  moe.shared = fields.integer("n_shared_experts", {1, 64}, otherwise.shared);
+  moe.groups = fields.integer("n_group", {1, atom::moe::most_experts}, otherwise.groups);
+  moe.top_groups = fields.integer("topk_group", {1, atom::moe::most_experts}, otherwise.top_groups);
+  if (moe.groups > 0 && moe.experts % moe.groups != 0) {
+    fields.problem("n_group", std::to_string(moe.experts) + " experts are not " + std::to_string(moe.groups) + " equal groups");
+  } else if (moe.top_groups > moe.groups) {
+    fields.problem("topk_group", std::to_string(moe.top_groups) + " of " + std::to_string(moe.groups) + " groups cannot be chosen");
+  } else if (moe.groups > 0 && moe.top_k > moe.experts / moe.groups * moe.top_groups && moe.top_k <= moe.experts) {
+    fields.problem("topk_group", std::to_string(moe.top_groups) + " groups hold fewer experts than the " +
+                                     std::to_string(moe.top_k) + " to choose");
+  }
+  moe.renormalise = fields.flag("norm_topk_prob", otherwise.renormalise != 0);
+  c.numbers.routed_scale = static_cast<float>(fields.number("routed_scaling_factor", {1e-6, 1e6}, 1));
+  const int dense = fields.integer("first_k_dense_replace", {0, model::most_layers}, first_dense);
+  const int step = fields.integer("moe_layer_freq", {1, model::most_layers}, 1);
+  for (int layer = 0; layer < c.spec.layers; ++layer) {
+    if (layer < dense || layer % step != 0) moe.dense_layers.add(layer);
+  }
+  c.spec.mtp_layers = fields.integer("num_nextn_predict_layers", {0, 64}, 0);
+}
+
+/// A member that names one way of several, of which this architecture has one.
+void expect_text(Fields& fields, std::string_view key, std::string_view only) {
+  if (const std::string text = fields.text(key, only); text != only) {
+    fields.problem(key, in_quotes(text) + " is not supported for this architecture; " + std::string(only) + " is");
+  }
+}
+
+void read_glm4_moe(Fields& fields, ModelConfig& c) {
+  c.spec.attn.qkv_bias = fields.flag("attention_bias", false);
+  c.spec.attn.qk_norm = fields.flag("use_qk_norm", false);
+  read_grouped_experts(fields, c, {.experts = 128, .top_k = 8, .d_ff = 1408, .renormalise = 1, .shared = 1}, 1);
+  expect_text(fields, "scoring_func", "sigmoid");
+  expect_text(fields, "topk_method", "noaux_tc");
 }
 
 }  // namespace

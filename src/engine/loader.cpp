@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -104,6 +105,17 @@ std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model
   return items;
 }
 
+// "model.layers.46.mlp.gate.weight": of a layer behind the last, which drafts tokens and which this model does not run.
+bool drafts(const model::ModelSpec& whole, std::string_view name) {
+  constexpr std::string_view layers = "model.layers.";
+  if (!name.starts_with(layers)) return false;
+  name.remove_prefix(layers.size());
+  int layer = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
+  return error == std::errc{} && end != name.data() + name.size() && *end == '.' && layer >= whole.layers &&
+         layer < whole.layers + whole.mtp_layers;
+}
+
 // Resolves every parameter to checkpoint tensors; lists everything that does not fit.
 std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
   Problems problems("checkpoint");
@@ -127,7 +139,8 @@ std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& 
   };
   std::vector<Item> items = itemize(whole, rank, table, find);
   for (const auto* t : checkpoint.tensors()) {
-    const bool known_extra = t->name.ends_with(".rotary_emb.inv_freq") || (whole.tied && t->name == head_name);
+    const bool known_extra =
+        t->name.ends_with(".rotary_emb.inv_freq") || (whole.tied && t->name == head_name) || drafts(whole, t->name);
     if (!known_extra && !used.contains(t->name))
       problems.add(t->name + " (" + std::string(checkpoint.file_of(t->name)) +
                    "): unexpected; nothing in this architecture reads it");
@@ -356,7 +369,14 @@ WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& w
 
 Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
                    ThreadPool& pool, Progress* progress) {
-  return load(place(account(checkpoint, whole, rank, table)), &checkpoint, false, pool, progress);
+  const Placed placed = place(account(checkpoint, whole, rank, table));
+  const auto tensors = checkpoint.tensors();
+  const auto unused = std::ranges::count_if(tensors, [&](const NamedTensor* t) { return drafts(whole, t->name); });
+  if (progress && unused > 0)
+    progress->warn(std::string(checkpoint.file_of(tensors.front()->name)) + ": " + std::to_string(unused) +
+                   " tensors of layers from " + std::to_string(whole.layers) +
+                   " on (multi-token prediction) are left out; answers are the same without them");
+  return load(placed, &checkpoint, false, pool, progress);
 }
 
 WeightBytes plan_dummy(DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {

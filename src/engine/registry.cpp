@@ -17,6 +17,7 @@ std::string describe(const model::ModelSpec& s) {
       case model::Arch::qwen3: return "Qwen3";
       case model::Arch::mixtral: return "Mixtral";
       case model::Arch::qwen3_moe: return "Qwen3-MoE";
+      case model::Arch::glm4_moe: return "GLM4-MoE";
     }
     return "?";
   }();

@@ -8,10 +8,21 @@ using model::RopeConfig;
 constexpr Range<double> any_theta{2, 1e12}, any_factor{1, 1e6}, any_positive{1e-6, 1e6};
 constexpr Range<int> any_position{1, 1 << 28};
 
-void refuse_partial(Fields& fields) {
-  if (fields.number("partial_rotary_factor", {0, 1}, 1) != 1) {
-    fields.problem("partial_rotary_factor", "rotating part of a head is not supported for this architecture");
+/// `share`: what holds unless this object says otherwise; 1 for architectures that rotate whole heads.
+double read_share(Fields& fields, double share, bool whole) {
+  constexpr std::string_view key = "partial_rotary_factor";
+  const double given = fields.number(key, {0, 1}, share);
+  if (whole && given != 1) fields.problem(key, "rotating part of a head is not supported for this architecture");
+  return given;
+}
+
+int rotary_dim(Fields& fields, int head_dim, double share) {
+  const int r = static_cast<int>(head_dim * share);
+  if (head_dim > 0 && (r < 2 || r % 2 != 0)) {
+    fields.problem("partial_rotary_factor", std::to_string(r) + " of " + std::to_string(head_dim) +
+                                                " channels would rotate; rotary embedding pairs channels");
   }
+  return r;
 }
 
 /// `original`: the context before stretching, 0 where the file does not say. False when the kind is unknown.
@@ -54,12 +65,13 @@ bool read_kind(Fields& rope, RopeConfig& r, int original, int max_position) {
 
 }  // namespace
 
-RopeConfig read_rope(Fields& config, int head_dim, int max_position) {
+RopeConfig read_rope(Fields& config, int head_dim, int max_position, double share) {
   RopeConfig r;
-  r.rotary_dim = head_dim;
+  const bool whole = share == 1;
   r.theta = config.number("rope_theta", any_theta, r.theta);
   const int original_above = config.integer("original_max_position_embeddings", any_position, 0);
-  refuse_partial(config);
+  share = read_share(config, share, whole);
+  r.rotary_dim = rotary_dim(config, head_dim, share);
 
   const auto holds_something = [](const Json* j) { return j && !j->as_object({}).empty(); };
   const Json *object = config.object("rope_scaling"), *modern = config.object("rope_parameters");
@@ -80,7 +92,7 @@ RopeConfig read_rope(Fields& config, int head_dim, int max_position) {
   Fields rope(*object, config.problems(), prefix);
   r.theta = rope.number("rope_theta", any_theta, r.theta);
   const int original = rope.integer("original_max_position_embeddings", any_position, 0);
-  refuse_partial(rope);
+  r.rotary_dim = rotary_dim(rope, head_dim, read_share(rope, share, whole));
   if (read_kind(rope, r, original_above ? original_above : original, max_position)) {
     for (const std::string& key : rope.unread()) rope.problem(in_quotes(key), "not understood, and it may change the result");
   }

@@ -6,7 +6,7 @@
 
 namespace atom::engine {
 
-/// `config`: the whole file. For architectures whose whole head rotates.
-model::RopeConfig read_rope(Fields& config, int head_dim, int max_position);
+/// `config`: the whole file. `share`: of a head's channels, how many rotate unless the file says otherwise; 1: always all.
+model::RopeConfig read_rope(Fields& config, int head_dim, int max_position, double share = 1);
 
 }  // namespace atom::engine

@@ -44,7 +44,8 @@ struct RandomCheckpoint {
   bool tied = true;
   DType dtype = DType::bf16;
   int experts = 5, top_k = 2, expert_ff = 48;  // Mixtral (whose experts are d_ff wide) and Qwen3-MoE only
-  std::vector<int> dense_layers{};             // Qwen3-MoE: mlp_only_layers
+  std::vector<int> dense_layers{};             // Qwen3-MoE: mlp_only_layers; GLM: the first ones
+  int shared = 2;                              // GLM
 
   struct Tensor {
     std::string name;
@@ -75,10 +76,11 @@ struct RandomCheckpoint {
       add(p + "post_attention_layernorm.weight", {d_model}, 0.1f, 1);
       for (auto [name, rows] : {std::pair{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}) {
         add(p + "self_attn." + name + ".weight", {rows, d_model}, 0.12f);
-        if (qwen2) add(p + "self_attn." + name + ".bias", {rows}, 0.3f);
+        if (qwen2 || glm4()) add(p + "self_attn." + name + ".bias", {rows}, 0.3f);
       }
       add(p + "self_attn.o_proj.weight", {d_model, q}, 0.08f);
-      if (qwen3) add(p + "self_attn.q_norm.weight", {head_dim}, 0.2f, 1), add(p + "self_attn.k_norm.weight", {head_dim}, 0.2f, 1);
+      if (qwen3 || glm4())
+        add(p + "self_attn.q_norm.weight", {head_dim}, 0.2f, 1), add(p + "self_attn.k_norm.weight", {head_dim}, 0.2f, 1);
       const auto mlp = [&](const std::string& path, std::initializer_list<const char*> gate_up_down, int width) {
         const char* const* names = gate_up_down.begin();
         add(path + names[0] + ".weight", {width, d_model}, 0.12f);
@@ -86,9 +88,11 @@ struct RandomCheckpoint {
         add(path + names[2] + ".weight", {d_model, width}, 0.12f);
       };
       const bool is_dense = std::find(dense_layers.begin(), dense_layers.end(), l) != dense_layers.end();
-      if (mixtral() || (qwen3_moe() && !is_dense)) {
+      if (mixtral() || ((qwen3_moe() || glm4()) && !is_dense)) {
         const std::string moe = p + (mixtral() ? "block_sparse_moe." : "mlp.");
         add(moe + "gate.weight", {experts, d_model}, 0.3f);
+        if (glm4()) add(moe + "gate.e_score_correction_bias", {experts}, 0.5f);
+        if (glm4()) mlp(moe + "shared_experts.", {"gate_proj", "up_proj", "down_proj"}, shared * expert_ff);
         for (int e = 0; e < experts; ++e) {
           const std::string expert = moe + "experts." + std::to_string(e) + ".";
           if (mixtral())
@@ -135,10 +139,16 @@ struct RandomCheckpoint {
  private:
   [[nodiscard]] bool mixtral() const { return architecture.starts_with("Mixtral"); }
   [[nodiscard]] bool qwen3_moe() const { return architecture.starts_with("Qwen3Moe"); }
+  [[nodiscard]] bool glm4() const { return architecture.starts_with("Glm4Moe"); }
   [[nodiscard]] std::string moe_members() const {
     const auto member = [](const char* key, const std::string& value) { return std::string(", \"") + key + "\": " + value; };
     const std::string chosen = member("num_experts_per_tok", std::to_string(top_k));
     if (mixtral()) return member("num_local_experts", std::to_string(experts)) + chosen;
+    if (glm4())
+      return member("n_routed_experts", std::to_string(experts)) + chosen +
+             member("moe_intermediate_size", std::to_string(expert_ff)) + member("n_shared_experts", std::to_string(shared)) +
+             member("routed_scaling_factor", "1.5") + member("first_k_dense_replace", std::to_string(dense_layers.size())) +
+             member("attention_bias", "true") + member("use_qk_norm", "true") + member("num_nextn_predict_layers", "1");
     if (!qwen3_moe()) return {};
     std::string dense;
     for (int layer : dense_layers) dense += (dense.empty() ? "" : ", ") + std::to_string(layer);

@@ -138,6 +138,48 @@ TEST(Config, ReadsQwen3Moe) {
   EXPECT_EQ(defaults.spec.attn.head_dim, 64) << "d_model / heads";
 }
 
+TEST(Config, ReadsGlm4Moe) {
+  const ModelConfig c = read_config(data + "glm4_moe");
+  EXPECT_EQ(c.spec.arch, Arch::glm4_moe);
+  EXPECT_EQ(c.spec.attn, (model::AttnSpec{.heads = 2, .kv_heads = 1, .head_dim = 128, .qk_norm = true, .qkv_bias = 1}));
+  EXPECT_EQ(c.spec.moe, (model::MoeSpec{.experts = 8, .top_k = 2, .d_ff = 32, .renormalise = 1, .shared = 1, .dense_layers = {0}}));
+  EXPECT_EQ(c.numbers.rope, (RopeConfig{.theta = 1e6, .rotary_dim = 64}));
+  EXPECT_TRUE(c.unknown_keys.empty());
+  const ModelConfig defaults = read("Glm4Moe", {{"head_dim", "128"}});
+  EXPECT_EQ(defaults.spec.moe,
+            (model::MoeSpec{.experts = 128, .top_k = 8, .d_ff = 1408, .renormalise = 1, .shared = 1, .dense_layers = {0}}));
+  EXPECT_EQ(defaults.spec.attn.qkv_bias, 0);
+  EXPECT_FALSE(defaults.spec.attn.qk_norm);
+  EXPECT_EQ(defaults.numbers.routed_scale, 1);
+  const ModelConfig other = read("Glm4Moe", {{"partial_rotary_factor", "0.25"},
+                                             {"n_group", "8"},
+                                             {"topk_group", "3"},
+                                             {"n_shared_experts", "2"},
+                                             {"routed_scaling_factor", "2.5"},
+                                             {"moe_layer_freq", "2"},
+                                             {"num_nextn_predict_layers", "1"},
+                                             {"num_hidden_layers", "4"}});
+  EXPECT_EQ(other.numbers.rope.rotary_dim, 16);
+  EXPECT_EQ(other.numbers.routed_scale, 2.5f);
+  EXPECT_EQ(other.spec.moe.groups, 8);
+  EXPECT_EQ(other.spec.moe.top_groups, 3);
+  EXPECT_EQ(other.spec.moe.shared, 2);
+  EXPECT_EQ(other.spec.moe.dense_layers, (model::LayerSet{0, 1, 3}));
+  EXPECT_EQ(other.spec.mtp_layers, 1);
+}
+
+TEST(Config, RefusesGroupsThatCannotBe) {
+  expect_refused("n_group", "7", "n_group: 128 experts are not 7 equal groups", "Glm4Moe");
+  expect_refused("topk_group", "2", "topk_group: 2 of 1 groups cannot be chosen", "Glm4Moe");
+  EXPECT_EQ(error("Glm4Moe", {{"n_group", "32"}, {"topk_group", "1"}}),
+            "config.json: topk_group: 1 groups hold fewer experts than the 8 to choose");
+  expect_refused("n_shared_experts", "0", "n_shared_experts: expected 1 to 64, found 0", "Glm4Moe");
+  expect_refused("scoring_func", "\"softmax\"", "scoring_func: \"softmax\" is not supported for this architecture; sigmoid is",
+                 "Glm4Moe");
+  expect_refused("partial_rotary_factor", "0.02",
+                 "partial_rotary_factor: 1 of 64 channels would rotate; rotary embedding pairs channels", "Glm4Moe");
+}
+
 TEST(Config, LayersWithoutExperts) {
   const auto dense = [](const char* step, const char* only) {
     return read("Qwen3Moe", {{"num_hidden_layers", "6"}, {"decoder_sparse_step", step}, {"mlp_only_layers", only}})
@@ -219,7 +261,7 @@ TEST(Config, FallsBackToModelType) {
   EXPECT_EQ(read("x", {{"architectures", "[]"}, {"model_type", "\"llama\""}}).spec.arch, Arch::llama);
   const std::string supported =
       "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
-      "MixtralForCausalLM, Qwen3MoeForCausalLM";
+      "MixtralForCausalLM, Qwen3MoeForCausalLM, Glm4MoeForCausalLM";
   EXPECT_EQ(error("x", {{"architectures", "null"}}), "config.json: model_type: missing" + supported);
   EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}),
             "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)

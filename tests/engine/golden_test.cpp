@@ -62,7 +62,8 @@ std::string dir_of(const char* model) { return std::string(ATOM_TEST_DATA) + "/h
 /// Of a mixture of experts, keeps the rows whose router is sure: beyond `margin`, rounding does not change the choice.
 void keep_sure_rows(const char* model, const std::vector<int>& ids, float margin, std::vector<float>& got,
                     std::vector<float>& want) {
-  if (std::string_view(model) != "mixtral" && std::string_view(model) != "qwen3_moe") return;
+  constexpr std::string_view mixtures[] = {"mixtral", "qwen3_moe", "glm4_moe"};
+  if (std::ranges::find(mixtures, model) == std::end(mixtures)) return;
   const auto margins = test::margins_of(dir_of(model), ids);
   const std::size_t vocab = want.size() / ids.size();
   std::size_t kept = 0;
@@ -93,7 +94,7 @@ TEST_P(Golden, LogitsMatch) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const char* model : {"llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe"})
+  for (const char* model : {"llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe", "glm4_moe"})
     for (const char* backend : {"ref", "cpu"})
       for (DType act : {DType::f32, DType::bf16})
         for (int tp : {1, 2, 4})
@@ -120,11 +121,12 @@ TEST_P(GoldenGreedy, ContinuationMatches) {
     logits = session.decode(got);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Hf, GoldenGreedy, testing::Values("llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe"),
+INSTANTIATE_TEST_SUITE_P(Hf, GoldenGreedy,
+                         testing::Values("llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe", "glm4_moe"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Prefill, ChunksDoNotMatter) {
-  for (const char* model : {"llama", "mixtral", "qwen3_moe"}) {
+  for (const char* model : {"llama", "mixtral", "qwen3_moe", "glm4_moe"}) {
     const SafeTensors golden(dir_of(model) + "/golden.safetensors");
     const auto ids = test::ids(golden, "input_ids");
     const auto whole = all_logits(options(dir_of(model), "cpu", DType::f32, 1), ids);
@@ -136,11 +138,13 @@ TEST(Prefill, ChunksDoNotMatter) {
 // KV heads cut, then replicated (tp 4 on two heads); a vocabulary that does not divide; biases added once; experts cut, beside
 // dense layers too.
 TEST(TensorParallel, RanksGiveOneRanksLogits) {
-  for (const char* architecture :
-       {"Qwen3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM", "MixtralForCausalLM", "Qwen3MoeForCausalLM"})
+  for (const char* architecture : {"Qwen3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM", "MixtralForCausalLM",
+                                   "Qwen3MoeForCausalLM", "Glm4MoeForCausalLM"})
     for (const char* backend : {"ref", "cpu"}) {
       test::TempDir dir;
-      test::RandomCheckpoint{.architecture = architecture, .dense_layers = {0}}.fill().write(dir.path());
+      const bool glm4 = std::string_view(architecture).starts_with("Glm4");
+      test::RandomCheckpoint{.architecture = architecture, .head_dim = glm4 ? 128 : 64, .dense_layers = {0}}.fill().write(
+          dir.path());
       std::vector<int> ids;
       for (int i = 0; i < 40; ++i) ids.push_back(i * 37 % 101);
       const auto one = all_logits(options(dir.path(), backend, DType::f32, 1), ids);
@@ -193,7 +197,7 @@ TEST(WeightTypes, Fp16RunsOnBothBackends) {
 
 // int8 weights and activations: the Cpu kernels follow the reference, and stay near the unquantised golden.
 TEST(Int8, FollowsReferenceAndGolden) {
-  for (const char* model : {"llama", "qwen3", "mixtral", "qwen3_moe"}) {
+  for (const char* model : {"llama", "qwen3", "mixtral", "qwen3_moe", "glm4_moe"}) {
     const SafeTensors golden(dir_of(model) + "/golden.safetensors");
     const auto ids = test::ids(golden, "input_ids");
     auto ref_options = options(dir_of(model), "ref", DType::f32, 1), cpu_options = options(dir_of(model), "cpu", DType::f32, 1);

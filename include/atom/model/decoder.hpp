@@ -60,6 +60,11 @@ template <Build M> struct BiasedRouter {
 template <Build M, class E = Expert<M>, class Rule = moe::SoftmaxTopK>
 using SparseMoe = FusedMoE<Router<M>, moe::PerExpert<E>, Rule>;
 
+/// y = shared(x) + sum over the experts of the best sigmoid(W_gate x) + bias of sigmoid(W_gate x) · expert(x).
+/// DeepSeek-V3, https://arxiv.org/abs/2412.19437
+template <Build M>
+using BiasedMoe = SharedMoE<BiasedRouter<M>, moe::PerExpert<Expert<M>>, moe::BiasedTopK<moe::Sigmoid>, SharedExperts<M>>;
+
 /// Sparse in every layer but those that the spec calls dense.
 template <class Dense, class Sparse> struct DenseOrSparse {
   using scheme = typename Sparse::scheme;

@@ -10,7 +10,7 @@
 
 namespace atom::model {
 
-enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe };
+enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe, glm4_moe };
 
 struct AttnSpec {
   int heads = dynamic, kv_heads = dynamic, head_dim = dynamic;
@@ -61,8 +61,9 @@ struct ModelSpec {
   Arch arch = Arch::llama;
   int d_model = dynamic, d_ff = dynamic, vocab = dynamic, layers = dynamic;
   AttnSpec attn{};
-  int mlp_bias = 0;   // Llama: mlp_bias
-  bool tied = false;  // lm_head is the embedding table
+  int mlp_bias = 0;    // Llama: mlp_bias
+  bool tied = false;   // lm_head is the embedding table
+  int mtp_layers = 0;  // that the checkpoint has behind the last one, to draft tokens with; a build admits any number
   MoeSpec moe{};
   bool operator==(const ModelSpec&) const = default;
 };
