@@ -12,6 +12,7 @@
 
 #include "common.hpp"
 #include "serving.hpp"
+#include "speculation.hpp"
 #include "statistics.hpp"
 
 namespace atom::tools {
@@ -28,6 +29,7 @@ struct Measured {
   int concurrency = 0, threads = 0;
   std::size_t requests = 0, tokens_input = 0, tokens_output = 0;
   std::uint64_t steps = 0, preemptions = 0;
+  engine::SpeculationStats drafts;
   double seconds = 0;
   std::vector<double> ttft, tpot, latency;
 
@@ -82,6 +84,8 @@ Measured measure(engine::LLMEngine& engine, const std::vector<engine::Request>& 
   const auto after = engine.stats();
   m.steps = after.steps - before.steps;
   m.preemptions = after.preemptions - before.preemptions;
+  m.drafts = after.speculation;
+  m.drafts -= before.speculation;
   return m;
 }
 
@@ -100,6 +104,7 @@ std::string json_row(const Measured& m) {
   spread("ttft", m.ttft);
   spread("tpot", m.tpot);
   spread("latency", m.latency);
+  if (m.drafts.enabled) o.raw("speculation", drafts_json(m.drafts));
   return o.done();
 }
 
@@ -108,7 +113,13 @@ void print_row(const Measured& m, bool csv) {
               m.output_rate(), m.total_rate());
   for (const auto* v : {&m.ttft, &m.tpot})
     for (const double percent : {50.0, 90.0, 99.0}) std::printf(csv ? ",%.3f" : " %9.1f", 1e3 * percentile(*v, percent));
-  std::printf(csv ? ",%llu\n" : " %9llu\n", static_cast<unsigned long long>(m.preemptions));
+  std::printf(csv ? ",%llu" : " %9llu", static_cast<unsigned long long>(m.preemptions));
+  if (csv)
+    std::printf(",%llu,%llu", static_cast<unsigned long long>(m.drafts.drafted()),
+                static_cast<unsigned long long>(m.drafts.accepted()));
+  else if (m.drafts.enabled)
+    std::printf("\n%11s %s", "", drafts_text(m.drafts).c_str());
+  std::putchar('\n');
   std::fflush(stdout);
 }
 
@@ -144,7 +155,7 @@ int bench_engine(const BenchEngineOptions& o) {
   if (o.output == "csv")
     std::puts(
         "concurrency,requests,seconds,output_tokens_per_second,total_tokens_per_second,ttft_p50_ms,ttft_p90_ms,ttft_p99_ms,"
-        "tpot_p50_ms,tpot_p90_ms,tpot_p99_ms,preemptions");
+        "tpot_p50_ms,tpot_p90_ms,tpot_p99_ms,preemptions,drafted,accepted");
   for (const int concurrency : o.concurrency) {
     ModelOptions asked = o.model;
     if (asked.max_num_seqs == 0) asked.max_num_seqs = concurrency;

@@ -8,6 +8,7 @@
 #include "atom/engine/chat_prompt.hpp"
 
 #include "interrupt.hpp"
+#include "speculation.hpp"
 
 namespace atom::tools {
 
@@ -18,7 +19,7 @@ bool put(std::string_view text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
 }
 
-void report(const engine::RequestOutput& o, std::uint64_t seed) {
+void report(const engine::RequestOutput& o, std::uint64_t seed, const engine::SpeculationStats& drafts) {
   const int computed = o.num_tokens_input - o.num_cached_tokens;
   const double rate = o.tpot > 0 ? 1 / o.tpot : 0;
   const char* end = o.finish_reason == engine::FinishReason::context_end ? "; the context is full"
@@ -26,9 +27,10 @@ void report(const engine::RequestOutput& o, std::uint64_t seed) {
                                                                          : "";
   std::fprintf(stderr,
                "prompt: %d tokens (%d cached), %.1f tokens/s, first token after %.3f s; generation: %d tokens, %.1f tokens/s; "
-               "seed %llu%s\n",
+               "%s%sseed %llu%s\n",
                o.num_tokens_input, o.num_cached_tokens, computed / std::max(o.ttft, 1e-9), o.ttft, o.num_tokens_output, rate,
-               static_cast<unsigned long long>(seed), end);
+               drafts.enabled ? drafts_text(drafts).c_str() : "", drafts.enabled ? "; " : "", static_cast<unsigned long long>(seed),
+               end);
 }
 
 }  // namespace
@@ -74,13 +76,15 @@ engine::RequestOutput Dialogue::stream(std::vector<int> ids, const InterruptGuar
     written = written && put(o.text);
     if (o.finished) whole = *o.finished;
   };
+  const engine::SpeculationStats before = engine_.stats().speculation;
   const engine::Admission request = engine_.add({.prompt = std::move(ids), .params = params}, piece);
   if (!request.ok()) throw Error(request.error.message());
   ++next_seed_;
   while (engine_.step())
     if (!written || (guard && guard->interrupted())) engine_.abort(request.id);
   if (!written || !put("\n")) throw Error("stdout: cannot be written");
-  report(whole, *params.seed);
+  engine::SpeculationStats drafts = engine_.stats().speculation;
+  report(whole, *params.seed, drafts -= before);
   return whole;
 }
 

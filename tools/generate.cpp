@@ -21,6 +21,7 @@
 #include "generate_line.hpp"
 #include "sampling.hpp"
 #include "serving.hpp"
+#include "speculation.hpp"
 
 namespace atom::tools {
 
@@ -77,7 +78,7 @@ std::string error_line(std::size_t index, const std::string& field, const std::s
   return out + "}}\n";
 }
 
-std::string answer_line(std::size_t index, const engine::RequestOutput& o, const engine::SamplingParams& p) {
+std::string answer_line(std::size_t index, const engine::RequestOutput& o, const engine::SamplingParams& p, bool drafts) {
   std::string out = "{\"index\": " + std::to_string(index);
   if (p.n > 1) append(out, "answer", o.index);
   out += ", \"text\": ";
@@ -88,6 +89,10 @@ std::string answer_line(std::size_t index, const engine::RequestOutput& o, const
   engine::append_json_string(out, o.reason());
   append(out, "num_tokens_input", o.num_tokens_input);
   append(out, "num_tokens_output", o.num_tokens_output);
+  if (drafts) {
+    append(out, "num_tokens_drafted", o.num_tokens_drafted);
+    append(out, "num_tokens_accepted", o.num_tokens_accepted);
+  }
   append(out, "ttft", o.ttft);
   append(out, "tpot", o.tpot);
   append(out, "latency", o.latency);
@@ -145,7 +150,7 @@ struct Pending {
 class BatchJob {
  public:
   BatchJob(engine::LLMEngine& engine, std::FILE* in, Output& out, LineContext context)
-      : engine_(engine), reader_(in), out_(out), context_(std::move(context)) {}
+      : engine_(engine), reader_(in), out_(out), context_(std::move(context)), drafts_(engine.stats().speculation.enabled) {}
 
   /// total: bytes of the input, for the progress bar; 0: not known.
   void work(std::size_t total, engine::Progress& progress) {
@@ -177,7 +182,7 @@ class BatchJob {
       p.params.logit_bias.clear();
       const auto answered = [this, &p](const engine::StreamOutput& o) {
         if (!o.finished) return;
-        p.lines[static_cast<std::size_t>(o.index)] = answer_line(p.index, *o.finished, p.params);
+        p.lines[static_cast<std::size_t>(o.index)] = answer_line(p.index, *o.finished, p.params, drafts_);
         tokens_ += o.finished->token_ids.size();
         --p.missing;
         --waiting_;
@@ -207,6 +212,7 @@ class BatchJob {
   LineReader reader_;
   Output& out_;
   const LineContext context_;
+  const bool drafts_;
   std::deque<Pending> pending_;  // in input order; addresses stay
   std::size_t next_ = 0, waiting_ = 0, done_ = 0, refused_ = 0, tokens_ = 0;
 };
@@ -246,7 +252,9 @@ int generate(const GenerateOptions& o) {
   BatchJob job(engine, in_file ? in_file.get() : stdin, output, std::move(context));
   job.work(ignored ? 0 : static_cast<std::size_t>(size), progress);
   output.commit();
-  std::fprintf(stderr, "%zu prompts, %zu refused; %zu tokens generated\n", job.lines(), job.refused(), job.tokens());
+  const engine::SpeculationStats drafts = engine.stats().speculation;
+  std::fprintf(stderr, "%zu prompts, %zu refused; %zu tokens generated%s%s\n", job.lines(), job.refused(), job.tokens(),
+               drafts.enabled ? "; " : "", drafts.enabled ? drafts_text(drafts).c_str() : "");
   return 0;
 }
 

@@ -23,8 +23,9 @@ std::string RequestOutput::reason() const {
 void Answer::reserve(int tokens, int logprobs_per_token) {
   constexpr std::size_t usual_bytes = 8;  // of a token's text; a longer text grows its string
   const auto n = static_cast<std::size_t>(tokens);
+  logprobs_each_ = static_cast<std::size_t>(logprobs_per_token);
   output.token_ids.reserve(n);
-  output.logprobs.reserve(n * static_cast<std::size_t>(logprobs_per_token));
+  output.logprobs.reserve(n * logprobs_each_);
   if (detokenizer) output.text.reserve(usual_bytes * n + 64);
 }
 
@@ -68,6 +69,7 @@ void Answer::finish(FinishReason reason, double seconds_since_arrival) noexcept 
     reason = FinishReason::failed;
   }
   output.finish_reason = reason;
+  output.logprobs.resize(output.token_ids.size() * logprobs_each_);  // drafts behind the end were verified too
   output.num_tokens_output = static_cast<int>(output.token_ids.size());
   output.latency = seconds_since_arrival;
   if (output.num_tokens_output > 0) output.ttft = first_;

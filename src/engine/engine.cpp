@@ -28,7 +28,8 @@ int clamp_to_int(std::int64_t x, int most) { return static_cast<int>(std::min<st
 }  // namespace
 
 struct LLMEngine::State {
-  State(StepModel& m, std::unique_ptr<StepModel> mine, std::optional<Tokenizer> t, const EngineConfig& c)
+  State(StepModel& m, std::unique_ptr<StepModel> mine, std::optional<Tokenizer> t, const EngineConfig& c,
+        std::unique_ptr<Proposer> p)
       : owned(std::move(mine)),
         model(m),
         tokenizer(std::move(t)),
@@ -36,14 +37,23 @@ struct LLMEngine::State {
         seed(config.seed ? *config.seed : random_bits()),
         blocks(config.num_kvcache_blocks, random_bits()),
         scheduler(config, blocks),
-        runner(model, config, blocks) {}
+        runner(model, config, blocks),
+        proposer(p ? std::move(p) : make_proposer(config.speculative_config)),
+        drafting(proposer ? static_cast<std::size_t>(config.max_num_seqs) : 0) {
+    stats.speculation.enabled = proposer != nullptr;
+    check_proposer();
+  }
 
   std::optional<RequestError> encode(const Request& request, std::vector<int>& ids) const;
   std::optional<RequestError> check(std::span<const int> prompt, const SamplingParams& params) const;
   std::unique_ptr<Sequence> make(const Request& request, const std::vector<int>& prompt, std::uint64_t request_id, int index) const;
   Admission add(Request request, StreamCallback callback, RequestOutput* destination);
+  void check_proposer() const;
   void step() noexcept;
-  void accept(Sequence& s, int token, double time) noexcept;
+  void settle(const Scheduled& part, std::span<const int> drawn) noexcept;
+  bool accept(Sequence& s, std::span<const int> drawn, double time) noexcept;
+  void propose(std::span<const Scheduled> step) noexcept;
+  Drafting wanted(Sequence& s, const Scheduled& part, std::size_t drawn) const noexcept;
   void finish(Sequence& s, FinishReason reason, double time) noexcept;
   void start_followers(Sequence& s) noexcept;
   void end_aborted() noexcept;
@@ -62,6 +72,8 @@ struct LLMEngine::State {
   BlockManager blocks;
   Scheduler scheduler;
   ModelRunner runner;
+  std::unique_ptr<Proposer> proposer;           // null: no drafts
+  std::vector<Drafting> drafting;               // (seqs)
   std::vector<std::unique_ptr<Sequence>> live;  // by id
   std::vector<RequestOutput> finished;          // room for every live one is made by add()
   std::uint64_t last_id = 0;
@@ -112,6 +124,7 @@ std::unique_ptr<Sequence> LLMEngine::State::make(const Request& request, const s
   const int most = clamp_to_int(p.max_tokens, config.max_model_len - s->prompt);
   s->tokens.reserve(prompt.size() + static_cast<std::size_t>(most));
   s->tokens = prompt;
+  s->drafts.reserve(static_cast<std::size_t>(config.speculative_config.drafts()));
   s->blocks.reserve(blocks_for(s->prompt + most));
   if (config.enable_prefix_caching)
     s->salt = request.cache_salt;
@@ -139,7 +152,7 @@ std::unique_ptr<Sequence> LLMEngine::State::make(const Request& request, const s
 
   std::vector<int> forbidden = a.rules.eos;
   forbidden.insert(forbidden.end(), p.stop_token_ids.begin(), p.stop_token_ids.end());
-  s->edits = LogitEdits::make(p, prompt, forbidden, most);
+  s->edits = LogitEdits::make(p, prompt, forbidden, most, 1 + config.speculative_config.drafts());
   return s;
 }
 
@@ -177,32 +190,88 @@ void LLMEngine::State::step() noexcept {
   end_aborted();
   const std::span<const Scheduled> step = scheduler.schedule(now());
   if (step.empty()) return;
-  const std::span<const int> drawn = runner.run(step);
+  const std::span<const std::span<const int>> drawn = runner.run(step);
   const double time = now();
   ++stats.steps;
+  for (std::size_t i = 0; i < step.size(); ++i) settle(step[i], drawn[i]);
   for (std::size_t i = 0; i < step.size(); ++i) {
     Sequence& s = *step[i].sequence;
-    s.computed += step[i].tokens;
-    stats.tokens_computed += static_cast<std::uint64_t>(step[i].tokens);
-    if (s.salt) blocks.publish(s.blocks, std::span(s.tokens).first(static_cast<std::size_t>(s.computed)));
+    const bool goes_on = drawn[i].empty() || accept(s, drawn[i], time);
+    if (proposer) drafting[i] = goes_on ? wanted(s, step[i], drawn[i].size()) : Drafting{};
   }
-  for (std::size_t i = 0; i < step.size(); ++i)
-    if (drawn[i] >= 0) accept(*step[i].sequence, drawn[i], time);
+  if (proposer) propose(step);
 }
 
-void LLMEngine::State::accept(Sequence& s, int token, double time) noexcept {
-  if (s.generated() == 0) stats.tokens_from_cache += static_cast<std::uint64_t>(s.answer.output.num_cached_tokens);
+// The sequence after a step: what it computed is in the cache, drafts that turned out right included.
+void LLMEngine::State::settle(const Scheduled& part, std::span<const int> drawn) noexcept {
+  Sequence& s = *part.sequence;
+  const std::size_t accepted = drawn.empty() ? 0 : drawn.size() - 1;
+  if (proposer && s.type() == StepType::decode) {
+    stats.speculation.count(static_cast<std::size_t>(part.drafts), accepted);
+    s.answer.output.num_tokens_drafted += part.drafts;
+    s.answer.output.num_tokens_accepted += static_cast<int>(accepted);
+  }
+  stats.tokens_computed += static_cast<std::uint64_t>(part.rows());
+  s.computed += part.tokens + static_cast<int>(accepted);
+  s.tokens.insert(s.tokens.end(), drawn.begin(), drawn.end());
+  if (!drawn.empty()) s.drafts.clear();
+  if (s.salt) blocks.publish(s.blocks, std::span(s.tokens).first(static_cast<std::size_t>(s.computed)));
+}
+
+// False: the answer has ended, maybe before the last of the tokens.
+bool LLMEngine::State::accept(Sequence& s, std::span<const int> drawn, double time) noexcept {
+  if (s.answer.output.token_ids.empty()) stats.tokens_from_cache += static_cast<std::uint64_t>(s.answer.output.num_cached_tokens);
   start_followers(s);
-  s.tokens.push_back(token);
-  ++stats.tokens_generated;
-  FinishReason reason = FinishReason::failed;
-  try {
-    reason = s.answer.push(token, time - s.arrival);
-  } catch (const std::exception&) {}
-  if (reason != FinishReason::none)
+  FinishReason reason = FinishReason::none;
+  for (std::size_t i = 0; i < drawn.size() && reason == FinishReason::none; ++i) {
+    ++stats.tokens_generated;
+    reason = FinishReason::failed;
+    try {
+      reason = s.answer.push(drawn[i], time - s.arrival);
+    } catch (const std::exception&) {}
+  }
+  if (reason != FinishReason::none) {
     finish(s, reason, time);
-  else if (!s.answer.deliver())
-    abort(s.answer.output.id);
+    return false;
+  }
+  if (!s.answer.deliver()) abort(s.answer.output.id);
+  return true;
+}
+
+// What is asked of the proposer: never more than the answer may still have behind the token that the next step draws anyway.
+Drafting LLMEngine::State::wanted(Sequence& s, const Scheduled& part, std::size_t drawn) const noexcept {
+  Drafting d;
+  d.tokens = s.tokens;
+  d.pages = s.blocks.ids();
+  d.computed = s.computed;
+  d.kept = part.tokens + std::max(static_cast<int>(drawn) - 1, 0);
+  if (drawn == 0 || s.abort) return d;
+  const StopRules& rules = s.answer.rules;
+  const int room = std::min(rules.max_tokens - s.generated(), rules.max_context - s.length()) - 1;
+  s.drafts.resize(static_cast<std::size_t>(std::clamp(room, 0, config.speculative_config.drafts())));
+  d.drafts = s.drafts;
+  return d;
+}
+
+void LLMEngine::State::propose(std::span<const Scheduled> step) noexcept {
+  const std::span<Drafting> parts = std::span(drafting).first(step.size());
+  proposer->propose(runner.batch(), parts);
+  for (std::size_t i = 0; i < step.size(); ++i) {
+    const Drafting& d = parts[i];
+    if (d.drafts.empty()) continue;
+    const auto drafts = d.drafts.first(static_cast<std::size_t>(std::clamp(d.drafted, 0, static_cast<int>(d.drafts.size()))));
+    const auto wrong = std::ranges::find_if(drafts, [&](int id) { return id < 0 || id >= model.vocab(); });
+    step[i].sequence->drafts.resize(static_cast<std::size_t>(wrong - drafts.begin()));
+  }
+}
+
+void LLMEngine::State::check_proposer() const {
+  if (!proposer) return;
+  if (config.speculative_config.method.empty())
+    throw Error("speculative_config.method: is empty, and there is a proposer; name its method, so that steps have room for it");
+  if (const int vocab = proposer->vocab(); vocab != 0 && vocab != model.vocab())
+    throw Error("speculative_config: drafts have a vocabulary of " + std::to_string(vocab) + ", the model one of " +
+                std::to_string(model.vocab()) + "; use a draft model with the same tokenizer");
 }
 
 void LLMEngine::State::finish(Sequence& s, FinishReason reason, double time) noexcept {
@@ -242,11 +311,13 @@ bool LLMEngine::State::abort(std::uint64_t id) noexcept {
   return any;
 }
 
-LLMEngine::LLMEngine(StepModel& model, std::optional<Tokenizer> tokenizer, const EngineConfig& config)
-    : state_(std::make_unique<State>(model, nullptr, std::move(tokenizer), config)) {}
-LLMEngine::LLMEngine(std::unique_ptr<StepModel> model, std::optional<Tokenizer> tokenizer, const EngineConfig& config) {
+LLMEngine::LLMEngine(StepModel& model, std::optional<Tokenizer> tokenizer, const EngineConfig& config,
+                     std::unique_ptr<Proposer> proposer)
+    : state_(std::make_unique<State>(model, nullptr, std::move(tokenizer), config, std::move(proposer))) {}
+LLMEngine::LLMEngine(std::unique_ptr<StepModel> model, std::optional<Tokenizer> tokenizer, const EngineConfig& config,
+                     std::unique_ptr<Proposer> proposer) {
   StepModel& m = *model;
-  state_ = std::make_unique<State>(m, std::move(model), std::move(tokenizer), config);
+  state_ = std::make_unique<State>(m, std::move(model), std::move(tokenizer), config, std::move(proposer));
 }
 LLMEngine::~LLMEngine() = default;
 LLMEngine::LLMEngine(LLMEngine&&) noexcept = default;
@@ -254,7 +325,10 @@ LLMEngine& LLMEngine::operator=(LLMEngine&&) noexcept = default;
 
 LLMEngine LLMEngine::load(ExecutorOptions options, const Registry& builds, EngineConfig config) {
   if (config.max_num_batched_tokens > 0) options.max_rows = config.max_num_batched_tokens;
-  if (config.max_num_seqs > 0) options.max_seqs = options.max_logits = config.max_num_seqs;
+  if (config.max_num_seqs > 0) options.max_seqs = config.max_num_seqs;
+  options.max_logits = logit_rows({.max_num_seqs = options.max_seqs,
+                                   .max_num_batched_tokens = options.max_rows,
+                                   .speculative_config = config.speculative_config});
   if (config.num_kvcache_blocks > 0) options.context_tokens = config.num_kvcache_blocks * kernels::page_tokens;
   if (config.eos_token_ids.empty())
     config.eos_token_ids = read_generation_config(options.model_dir, read_config(options.model_dir)).eos_token_ids;

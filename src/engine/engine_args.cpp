@@ -144,7 +144,8 @@ ExecutorOptions model_options(const EngineArgs& a) {
 ExecutorOptions executor_options(const Config& c) {
   ExecutorOptions o = model_options(c);
   o.max_rows = c.max_num_batched_tokens;
-  o.max_seqs = o.max_logits = c.max_num_seqs;
+  o.max_seqs = c.max_num_seqs;
+  o.max_logits = logit_rows(c);
   o.context_tokens = c.num_kvcache_blocks > 0 ? c.num_kvcache_blocks * page : page;
   o.max_model_len = c.max_model_len;
   o.memory_limit = c.memory_limit;
@@ -173,6 +174,8 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
   plan.context_tokens = page;
   const Executor dry(plan, builds);
   c.build = dry.build().name;
+  if (c.speculative_config.method.empty() && c.speculative_config != SpeculativeConfig())
+    c.warnings.emplace_back("speculative_config: has no effect without a method; name one, ngram");
   c.memory_limit = static_cast<std::size_t>(static_cast<double>(dry.available_memory()) * c.gpu_memory_utilization);
   check_graphs(c.compilation_config, *dry.build().device);
   decide_level(c, dry.build());
@@ -185,7 +188,7 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
                                                                .context_tokens = c.num_kvcache_blocks * page,
                                                                .max_rows = std::max(c.max_num_batched_tokens, c.max_num_seqs),
                                                                .max_seqs = c.max_num_seqs,
-                                                               .max_logits = c.max_num_seqs});
+                                                               .max_logits = logit_rows(c)});
   return c;
 }
 

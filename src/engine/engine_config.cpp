@@ -22,10 +22,26 @@ void fill(int& value, const char* field, int most, const char* what) {
   if (value == 0) value = most;
 }
 
+void check(const SpeculativeConfig& s) {
+  const auto between = [](const char* field, int value, int low, int high) {
+    if (value < low || value > high)
+      refuse(field, "must be between " + std::to_string(low) + " and " + std::to_string(high) + ", not " + std::to_string(value));
+  };
+  if (s.method.empty()) return;
+  between("num_speculative_tokens", s.num_speculative_tokens, 1, SpeculativeConfig::most_tokens);
+  if (s.prompt_lookup_max < 1) refuse("prompt_lookup_max", "must be 1 or more, not " + std::to_string(s.prompt_lookup_max));
+  between("prompt_lookup_min", s.prompt_lookup_min, 1, s.prompt_lookup_max);
+}
+
 }  // namespace
 
 ModelLimits limits_of(const StepModel& m) {
   return {m.vocab(), m.max_position(), m.context_tokens(), m.max_rows(), m.max_seqs(), m.max_logits()};
+}
+
+int logit_rows(const EngineConfig& c) noexcept {
+  const int drafts = c.speculative_config.drafts();
+  return std::clamp(c.max_num_batched_tokens, c.max_num_seqs, c.max_num_seqs * (1 + drafts));
 }
 
 EngineConfig resolve(EngineConfig c, const ModelLimits& model) {
@@ -34,6 +50,12 @@ EngineConfig resolve(EngineConfig c, const ModelLimits& model) {
   if (c.max_num_batched_tokens < c.max_num_seqs)
     refuse("max_num_batched_tokens", std::to_string(c.max_num_batched_tokens) + " is less than max_num_seqs " +
                                          std::to_string(c.max_num_seqs) + ": a step must have a token for every sequence");
+  check(c.speculative_config);
+  if (logit_rows(c) > model.max_logits)
+    refuse("num_speculative_tokens", std::to_string(c.speculative_config.num_speculative_tokens) + " for each of " +
+                                         std::to_string(c.max_num_seqs) + " sequences need " + std::to_string(logit_rows(c)) +
+                                         " rows of logits per step, and the model was prepared for " +
+                                         std::to_string(model.max_logits) + "; lower one of the two");
 
   constexpr int page = kernels::page_tokens;
   if (c.num_kvcache_blocks == -1) c.num_kvcache_blocks = model.context_tokens / page;

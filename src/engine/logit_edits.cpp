@@ -6,23 +6,38 @@
 #include <cstdint>
 #include <limits>
 
+#include "atom/core/error.hpp"
+
 namespace atom::engine {
 
 TokenCounts::TokenCounts(std::size_t most_tokens) : slots_(most_tokens ? std::bit_ceil(2 * most_tokens) : 0, -1) {
   entries_.reserve(most_tokens);
 }
 
-void TokenCounts::add(int token, int generated) noexcept {
+std::size_t TokenCounts::slot_of(int token) const noexcept {
   const std::size_t mask = slots_.size() - 1;
   std::size_t i = (static_cast<std::uint32_t>(token) * 0x9E3779B1u) & mask;
-  for (; slots_[i] >= 0; i = (i + 1) & mask) {
-    Entry& e = entries_[static_cast<std::size_t>(slots_[i])];
-    if (e.token != token) continue;
-    e.generated += generated;
+  while (slots_[i] >= 0 && entries_[static_cast<std::size_t>(slots_[i])].token != token) i = (i + 1) & mask;
+  return i;
+}
+
+void TokenCounts::add(int token, int generated) noexcept {
+  int& slot = slots_[slot_of(token)];
+  if (slot >= 0) {
+    entries_[static_cast<std::size_t>(slot)].generated += generated;
     return;
   }
-  slots_[i] = static_cast<int>(entries_.size());
-  entries_.push_back({token, generated});
+  slot = static_cast<int>(entries_.size());
+  entries_.push_back({token, generated, generated == 0});
+}
+
+void TokenCounts::take_back(int token) noexcept {
+  int& slot = slots_[slot_of(token)];
+  Entry& e = entries_[static_cast<std::size_t>(slot)];
+  if (--e.generated > 0 || e.in_prompt) return;
+  ATOM_ASSERT(&e == &entries_.back(), "what was added last is taken back first");
+  entries_.pop_back();
+  slot = -1;  // nothing was put behind it since
 }
 
 namespace {
@@ -32,37 +47,41 @@ bool penalises(const SamplingParams& p) { return p.presence_penalty != 0 || p.fr
 }  // namespace
 
 std::unique_ptr<LogitEdits> LogitEdits::make(const SamplingParams& params, std::span<const int> prompt,
-                                             std::span<const int> forbidden, int longest_answer) {
+                                             std::span<const int> forbidden, int longest_answer, int rows) {
   const bool forbids = params.min_tokens > 0 && !forbidden.empty();
   if (!penalises(params) && params.logit_bias.empty() && !forbids) return nullptr;
   if (params.min_tokens <= 0) forbidden = {};
-  return std::unique_ptr<LogitEdits>(new LogitEdits(params, prompt, forbidden, longest_answer));
+  return std::unique_ptr<LogitEdits>(new LogitEdits(params, prompt, forbidden, longest_answer, rows));
 }
 
-LogitEdits::LogitEdits(const SamplingParams& p, std::span<const int> prompt, std::span<const int> forbidden, int longest_answer)
+LogitEdits::LogitEdits(const SamplingParams& p, std::span<const int> prompt, std::span<const int> forbidden, int longest_answer,
+                       int rows)
     : forbidden_(forbidden.begin(), forbidden.end()),
       min_tokens_(static_cast<int>(std::min<std::int64_t>(p.min_tokens, longest_answer))),
       repetition_(static_cast<float>(p.repetition_penalty)),
       frequency_(static_cast<float>(p.frequency_penalty)),
       presence_(static_cast<float>(p.presence_penalty)),
       penalties_(penalises(p)),
+      restored_(p.logprobs >= 0),
       counts_(penalties_ ? prompt.size() + static_cast<std::size_t>(longest_answer) : 0) {
   for (const TokenBias& b : p.logit_bias) biases_.emplace_back(b.token, static_cast<float>(b.bias));
   if (repetition_ != 1)
     for (const int token : prompt) counts_.add(token, 0);
+  if (!restored_) return;
   const std::size_t seen = penalties_ ? prompt.size() + static_cast<std::size_t>(longest_answer) : 0;
-  overwritten_.reserve(biases_.size() + forbidden_.size() + seen);
+  overwritten_.reserve((biases_.size() + forbidden_.size() + seen) * static_cast<std::size_t>(rows));
+  edited_.reserve(static_cast<std::size_t>(rows));
 }
 
 void LogitEdits::set(float* logits, int token, float value) noexcept {
-  overwritten_.emplace_back(token, logits[token]);
+  if (restored_) overwritten_.emplace_back(token, logits[token]);
   logits[token] = value;
 }
 
 void LogitEdits::apply(float* logits, int generated) noexcept {
-  overwritten_.clear();
+  if (restored_) edited_.push_back(overwritten_.size());
   for (const auto& [token, bias] : biases_) set(logits, token, logits[token] + bias);
-  for (const auto& [token, times] : counts_.entries()) {
+  for (const auto& [token, times, in_prompt] : counts_.entries()) {
     float x = logits[token];
     x = x > 0 ? x / repetition_ : x * repetition_;
     if (times > 0) x -= frequency_ * static_cast<float>(times) + presence_;
@@ -73,11 +92,18 @@ void LogitEdits::apply(float* logits, int generated) noexcept {
 }
 
 void LogitEdits::restore(float* logits) noexcept {
-  for (auto it = overwritten_.rbegin(); it != overwritten_.rend(); ++it) logits[it->first] = it->second;
+  ATOM_ASSERT(!edited_.empty(), "only what was edited, for a request with log probabilities, is restored");
+  for (; overwritten_.size() > edited_.back(); overwritten_.pop_back())
+    logits[overwritten_.back().first] = overwritten_.back().second;
+  edited_.pop_back();
 }
 
 void LogitEdits::count(int token) noexcept {
   if (penalties_) counts_.add(token, 1);
+}
+
+void LogitEdits::take_back(int token) noexcept {
+  if (penalties_) counts_.take_back(token);
 }
 
 void log_probabilities(const float* logits, int vocab, int chosen, int top, TokenLogprob* out) noexcept {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "atom/core/error.hpp"
 #include "atom/engine/forward_mode.hpp"
@@ -14,11 +15,14 @@ constexpr int page = kernels::page_tokens;
 
 ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks) : model_(model), config_(config) {
   const auto rows = static_cast<std::size_t>(config.max_num_batched_tokens), seqs = static_cast<std::size_t>(config.max_num_seqs);
+  const auto logits = static_cast<std::size_t>(logit_rows(config));
   for (auto* array : {&tokens_, &positions_, &slots_}) array->resize(rows);
   table_.resize(seqs * static_cast<std::size_t>(blocks_for(config.max_model_len)));
   first_row_.resize(seqs + 1);
-  for (auto* array : {&context_, &logit_rows_, &drawn_, &result_}) array->resize(seqs);
-  params_.resize(seqs);
+  context_.resize(seqs);
+  result_.resize(seqs);
+  for (auto* array : {&logit_rows_, &drawn_}) array->resize(logits);
+  params_.resize(logits);
   if (config.batch_buckets.empty()) return;
   padding_.reserve(1);
   const int token = 0;
@@ -26,54 +30,51 @@ ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockMana
   blocks.allocate(padding_, {&token, 1}, {});
 }
 
-std::span<const int> ModelRunner::run(std::span<const Scheduled> step) noexcept {
-  const Batch batch = build(step);
-  const int wanted = static_cast<int>(std::ranges::count_if(step, [](auto& s) { return s.tokens == s.sequence->remaining(); }));
-  float* logits = model_.forward(batch);
-  draw(step, logits, wanted);
+std::span<const std::span<const int>> ModelRunner::run(std::span<const Scheduled> step) noexcept {
+  build(step);
+  const int wanted = batch_.logits;
+  pad();
+  draw(step, model_.forward(batch_), wanted);
   return {result_.data(), step.size()};
 }
 
-Batch ModelRunner::build(std::span<const Scheduled> step) noexcept {
-  rows_ = stride_ = 0;
-  for (const auto& [sequence, tokens] : step) stride_ = std::max(stride_, sequence->blocks.size());
-  Batch b;
-  for (const auto& [sequence, tokens] : step) {
-    add(*sequence, tokens, b.seqs++);
-    if (tokens == sequence->remaining()) logit_rows_[static_cast<std::size_t>(b.logits++)] = rows_ - 1;
+void ModelRunner::build(std::span<const Scheduled> step) noexcept {
+  batch_ = {.tokens = tokens_.data(),
+            .positions = positions_.data(),
+            .slots = slots_.data(),
+            .block_table = table_.data(),
+            .first_row = first_row_.data(),
+            .context = context_.data(),
+            .logit_rows = logit_rows_.data()};
+  for (const Scheduled& part : step) batch_.table_stride = std::max(batch_.table_stride, part.sequence->blocks.size());
+  for (const Scheduled& part : step) {
+    add(part, batch_.seqs++);
+    for (int back = part.drafts; part.draws() && back >= 0; --back)
+      logit_rows_[static_cast<std::size_t>(batch_.logits++)] = batch_.rows - 1 - back;
   }
-  b.tokens = tokens_.data();
-  b.positions = positions_.data();
-  b.slots = slots_.data();
-  b.block_table = table_.data();
-  b.first_row = first_row_.data();
-  b.context = context_.data();
-  b.logit_rows = logit_rows_.data();
-  b.rows = rows_;
-  b.table_stride = stride_;
-  pad(b);
-  return b;
 }
 
-void ModelRunner::add(const Sequence& s, int tokens, int index) noexcept {
-  const auto row = static_cast<std::size_t>(rows_), i = static_cast<std::size_t>(index);
+void ModelRunner::add(const Scheduled& part, int index) noexcept {
+  const Sequence& s = *part.sequence;
+  const int first = batch_.rows, rows = part.rows();
+  const auto i = static_cast<std::size_t>(index);
   const std::span<const int> pages = s.blocks.ids();
-  ATOM_ASSERT(blocks_for(s.computed + tokens) <= s.blocks.size(), "tokens without a page");
-  std::copy_n(s.tokens.begin() + s.computed, tokens, tokens_.begin() + rows_);
-  std::iota(positions_.begin() + rows_, positions_.begin() + rows_ + tokens, s.computed);
-  for (std::size_t r = row; r < row + static_cast<std::size_t>(tokens); ++r) {
+  ATOM_ASSERT(blocks_for(s.computed + rows) <= s.blocks.size(), "tokens without a page");
+  std::copy_n(s.drafts.begin(), part.drafts, std::copy_n(s.tokens.begin() + s.computed, part.tokens, tokens_.begin() + first));
+  std::iota(positions_.begin() + first, positions_.begin() + first + rows, s.computed);
+  for (auto r = static_cast<std::size_t>(first); r < static_cast<std::size_t>(first + rows); ++r) {
     const int p = positions_[r];
     slots_[r] = pages[static_cast<std::size_t>(p / page)] * page + p % page;
   }
-  std::ranges::copy(pages, table_.begin() + static_cast<std::ptrdiff_t>(i) * stride_);
-  first_row_[i] = rows_;
-  context_[i] = s.computed + tokens;
-  rows_ += tokens;
-  first_row_[i + 1] = rows_;
+  std::ranges::copy(pages, table_.begin() + static_cast<std::ptrdiff_t>(i) * batch_.table_stride);
+  first_row_[i] = first;
+  context_[i] = s.computed + rows;
+  first_row_[i + 1] = batch_.rows = first + rows;
 }
 
 // A step of answers alone becomes one of a bucket's size: one-token sequences on a page of nobody's, whose logits nobody reads.
-void ModelRunner::pad(Batch& b) noexcept {
+void ModelRunner::pad() noexcept {
+  Batch& b = batch_;
   const int bucket = padded_size(config_.batch_buckets, b.seqs);
   if (b.rows != b.seqs || b.logits != b.seqs) return;
   for (; b.seqs < bucket; ++b.seqs) {
@@ -81,7 +82,7 @@ void ModelRunner::pad(Batch& b) noexcept {
     const int block = padding_.ids().front();
     tokens_[i] = positions_[i] = 0;
     slots_[i] = block * page;
-    table_[i * static_cast<std::size_t>(stride_)] = block;
+    table_[i * static_cast<std::size_t>(b.table_stride)] = block;
     context_[i] = 1;
     logit_rows_[i] = b.seqs;
     first_row_[i + 1] = b.seqs + 1;
@@ -90,33 +91,54 @@ void ModelRunner::pad(Batch& b) noexcept {
 }
 
 void ModelRunner::draw(std::span<const Scheduled> step, float* logits, int rows) noexcept {
-  const int vocab = model_.vocab();
-  const auto row_of = [&](std::size_t row) { return logits + row * static_cast<std::size_t>(vocab); };
-  std::size_t row = 0;
-  const auto reads = [](const Scheduled& s) { return s.sequence->edits || s.sequence->logprobs >= 0; };
-  if (rows > 0 && std::ranges::any_of(step, reads)) logits = model_.host(logits, rows);
-  for (const auto& [s, tokens] : step) {
-    if (tokens != s->remaining()) continue;
-    s->draw.counter = static_cast<std::uint64_t>(s->generated());
-    if (s->edits) s->edits->apply(row_of(row), s->generated());
-    params_[row++] = s->draw;
-  }
-  if (rows > 0) model_.sample(logits, params_.data(), drawn_.data(), rows);
-  row = 0;
-  for (std::size_t i = 0; i < step.size(); ++i) {
-    Sequence& s = *step[i].sequence;
-    result_[i] = -1;
-    if (step[i].tokens != s.remaining()) continue;
-    const int token = result_[i] = drawn_[row];
-    if (s.edits) s.edits->count(token);
-    if (s.logprobs >= 0) {
-      if (s.edits) s.edits->restore(row_of(row));
-      auto& list = s.answer.output.logprobs;  // room was made at the start
-      list.resize(list.size() + static_cast<std::size_t>(1 + s.logprobs));
-      log_probabilities(row_of(row), vocab, token, s.logprobs, list.data() + list.size() - (1 + s.logprobs));
+  std::ranges::fill(result_, std::span<const int>());
+  if (rows == 0) return;
+  const auto reads = [](const Scheduled& part) { return part.sequence->edits || part.sequence->logprobs >= 0; };
+  if (std::ranges::any_of(step, reads)) logits = model_.host(logits, rows);
+  const auto each = [&](auto&& action) {  // part of the step, its index, its first row of logits
+    std::size_t row = 0;
+    for (std::size_t i = 0; i < step.size(); ++i)
+      if (step[i].draws()) action(step[i], i, std::exchange(row, row + 1 + static_cast<std::size_t>(step[i].drafts)));
+  };
+  each([&](const Scheduled& part, std::size_t, std::size_t row) { edit(part, logits, row); });
+  model_.sample(logits, params_.data(), drawn_.data(), rows);
+  each([&](const Scheduled& part, std::size_t i, std::size_t row) { result_[i] = judge(part, logits, row); });
+}
+
+// Each row as if the drafts before it had been drawn.
+void ModelRunner::edit(const Scheduled& part, float* logits, std::size_t row) noexcept {
+  Sequence& s = *part.sequence;
+  for (int j = 0; j <= part.drafts; ++j, ++row) {
+    const int generated = s.generated() + j;
+    if (s.edits) {
+      if (j > 0) s.edits->count(s.drafts[static_cast<std::size_t>(j - 1)]);
+      s.edits->apply(logits + row * static_cast<std::size_t>(model_.vocab()), generated);
     }
-    ++row;
+    s.draw.counter = static_cast<std::uint64_t>(generated);
+    params_[row] = s.draw;
   }
+}
+
+std::span<const int> ModelRunner::judge(const Scheduled& part, float* logits, std::size_t row) noexcept {
+  Sequence& s = *part.sequence;
+  const auto drafts = static_cast<std::size_t>(part.drafts), vocab = static_cast<std::size_t>(model_.vocab());
+  const int* drawn = drawn_.data() + row;
+  std::size_t accepted = 0;
+  while (accepted < drafts && drawn[accepted] == s.drafts[accepted]) ++accepted;
+  if (s.edits) {
+    for (std::size_t j = drafts; j > accepted; --j) s.edits->take_back(s.drafts[j - 1]);
+    s.edits->count(drawn[accepted]);
+  }
+  if (s.logprobs >= 0) {
+    for (std::size_t j = drafts + 1; s.edits && j-- > 0;) s.edits->restore(logits + (row + j) * vocab);
+    const auto each = static_cast<std::size_t>(1 + s.logprobs);
+    auto& list = s.answer.output.logprobs;  // room was made at the start
+    for (std::size_t j = 0; j <= accepted; ++j) {
+      list.resize(list.size() + each);
+      log_probabilities(logits + (row + j) * vocab, model_.vocab(), drawn[j], s.logprobs, list.data() + list.size() - each);
+    }
+  }
+  return {drawn, accepted + 1};
 }
 
 }  // namespace atom::engine

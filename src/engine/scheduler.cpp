@@ -52,6 +52,7 @@ std::span<const Scheduled> Scheduler::schedule(double now) noexcept {
   resume();
   if (!hold && preemptions_ == preempted) admit();
   if (step_.empty() && !config_.mixed_batches) decode();
+  if (config_.speculative_config.drafts() > 0) speculate();
   return step_;
 }
 
@@ -88,8 +89,9 @@ void Scheduler::resume() noexcept {
 
 void Scheduler::admit() noexcept {
   if (!first_) return;
+  const auto needs_page = [](const Sequence& s) { return blocks_for(s.length() + 1) > s.blocks.size(); };
   int keep = 0;  // pages that running sequences need for their next token: a prompt admitted now is not to be preempted for them
-  for (const Sequence* s : running_) keep += s->remaining() == 1 && s->length() % page == 0;
+  for (const Sequence* s : running_) keep += s->remaining() == 1 && needs_page(*s);
   while (first_ && budget_ > 0 && running() < config_.max_num_seqs) {
     Sequence& s = *first_;
     const int found = blocks_.allocate(s.blocks, s.tokens, s.salt, keep);
@@ -106,7 +108,20 @@ void Scheduler::admit() noexcept {
     s.state = SequenceState::running;
     running_.insert(std::ranges::upper_bound(running_, s.id, {}, [](const Sequence* r) { return r->id; }), &s);
     run(s, tokens);
-    keep += s.length() % page == 0;
+    keep += needs_page(s);
+  }
+}
+
+// A page for drafts alone is taken only while there is one for every running sequence.
+void Scheduler::speculate() noexcept {
+  for (Scheduled& part : step_) {
+    Sequence& s = *part.sequence;
+    if (!part.draws() || s.drafts.empty()) continue;
+    int drafts = std::min(static_cast<int>(s.drafts.size()), budget_);
+    if (blocks_.free() <= running() || !blocks_.grow(s.blocks, s.length() + drafts))
+      drafts = std::min(drafts, s.blocks.size() * page - s.length());
+    part.drafts = drafts;
+    budget_ -= drafts;
   }
 }
 
@@ -115,6 +130,7 @@ void Scheduler::preempt(Sequence& s) noexcept {
   running_.pop_back();
   blocks_.release(s.blocks);
   s.computed = 0;
+  s.drafts.clear();  // a restart ends with a draw, behind which there are others
   ++s.preemptions;
   ++preemptions_;
   add(s);

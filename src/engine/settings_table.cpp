@@ -23,7 +23,9 @@ constexpr std::string_view no_data_parallel =
     "data parallelism is not built; start one program per copy of the model and share requests out among them, or use "
     "tensor_parallel_size";
 constexpr std::string_view no_experts = "experts are cut by tensor_parallel_size alone; leave it out";
-constexpr std::string_view no_drafts = "speculative decoding is not built; leave it out";
+constexpr std::string_view no_draft_model =
+    "drafts come from the text itself, no method with a model of its own is built; leave it out";
+constexpr std::string_view no_made_up = "only what the model would have drawn is accepted; leave it out";
 constexpr std::string_view no_profiler =
     "profiling is not built; use `atom inspect` for the cost of each kernel, `atom bench` for times";
 constexpr std::string_view no_inductor =
@@ -380,24 +382,34 @@ constexpr Setting table[] = {
     {.group = G::speculative,
      .field = "speculative_config.method",
      .place = in<speculative, &Speculative::method>,
-     .meaning = "Who drafts: mtp, eagle3, dspark",
-     .effect = E::fixed,
-     .why = no_drafts},
+     .meaning = "Who guesses tokens for the model to verify, several in one step: ngram, what followed the last tokens where they "
+                "stood before; unset: nobody. Answers are the same",
+     .choices = "ngram"},
     {.group = G::speculative,
      .field = "speculative_config.model",
      .place = in<speculative, &Speculative::model>,
      .meaning = "Model that drafts",
      .flag_name = "draft-model",
      .effect = E::fixed,
-     .why = no_drafts},
+     .why = no_draft_model},
     {.group = G::speculative,
      .field = "speculative_config.num_speculative_tokens",
      .place = in<speculative, &Speculative::num_speculative_tokens>,
-     .meaning = "Drafts per step, when there is a method",
+     .meaning = "Guesses per step and sequence, when there is a method",
      .low = 1,
-     .high = 4,
-     .effect = E::fixed,
-     .why = no_drafts},
+     .high = SpeculativeConfig::most_tokens},
+    {.group = G::speculative,
+     .field = "speculative_config.prompt_lookup_max",
+     .place = in<speculative, &Speculative::prompt_lookup_max>,
+     .meaning = "ngram: so many of the last tokens are looked up, at most",
+     .low = 1,
+     .high = 1024},
+    {.group = G::speculative,
+     .field = "speculative_config.prompt_lookup_min",
+     .place = in<speculative, &Speculative::prompt_lookup_min>,
+     .meaning = "ngram: and at least; more: fewer guesses, better ones",
+     .low = 1,
+     .high = 1024},
 
     {.group = G::process,
      .field = "torch_profiler_dir",
@@ -469,9 +481,9 @@ constexpr Setting table[] = {
     not_built("enable_rapidserve", T::boolean, "0", no_transfer, "Prompts and answers on separate parts of a device"),
     not_built("disagg_prefill_max_num_seqs", T::integer, "0", no_transfer, "Prompts at once, there"),
     not_built("disagg_constrained", T::boolean, "0", no_transfer, "Limits, there"),
-    not_built("spec_decode_acceptance_length", T::text, "", no_drafts, "Made-up acceptance, for timing"),
-    not_built("spec_decode_acceptance_rate", T::text, "", no_drafts, "Made-up acceptance, for timing"),
-    not_built("dspark_config", T::text, "", no_drafts, "Options of a draft method"),
+    not_built("spec_decode_acceptance_length", T::text, "", no_made_up, "Made-up acceptance, for timing"),
+    not_built("spec_decode_acceptance_rate", T::text, "", no_made_up, "Made-up acceptance, for timing"),
+    not_built("dspark_config", T::text, "", no_draft_model, "Options of a draft method"),
     not_built("mark_trace", T::boolean, "0", no_profiler, "Marks in traces"),
     not_built("online_quant_config", T::text, "", no_online, "Formats to quantise to at load"),
 };

@@ -297,6 +297,39 @@ TEST(BenchEngine, CountsEveryToken) {
   EXPECT_TRUE(contains(table.out, "TPOT"));
 }
 
+TEST(Drafts, ChangeNoTokenAndAreCountedEverywhere) {
+  const std::string line =
+      R"({"prompt": "The cat sat on the mat. The cat sat on the mat. The cat", "max_tokens": 40, "temperature": 0})";
+  const std::string flags = "generate --activation f32 --ignore-eos --model " + demo,
+                    drafts = " --method ngram --num-speculative-tokens 3";
+  const auto without = atom_program(flags, line), with = atom_program(flags + drafts, line);
+  ASSERT_EQ(with.status, 0) << with.err;
+  const auto plain = Json::parse(without.out, "stdout"), drafted = Json::parse(with.out, "stdout");
+  EXPECT_EQ(plain.at("text").as_string("text"), drafted.at("text").as_string("text"));
+  EXPECT_EQ(plain.find("num_tokens_drafted"), nullptr);
+  EXPECT_GT(drafted.at("num_tokens_accepted").as_int("accepted"), 3);
+  EXPECT_GE(drafted.at("num_tokens_drafted").as_int("drafted"), drafted.at("num_tokens_accepted").as_int("accepted"));
+  EXPECT_TRUE(contains(with.err, "; drafts: ") && contains(with.err, " tokens per step")) << with.err;
+  EXPECT_FALSE(contains(without.err, "drafts"));
+
+  const std::string bench = "bench engine --requests 2 --input-len 30,30 --output-len 60,60 -c 2 --model " + demo + drafts;
+  const auto r = atom_program(bench + " --output json");
+  ASSERT_EQ(r.status, 0) << r.err;
+  const auto rows = Json::parse(r.out, "stdout");
+  const auto& s = rows.as_array("rows")[0].at("speculation");
+  std::int64_t forwards = 0, accepted = 0;
+  for (const auto& [count, steps] : s.at("distribution").as_object("distribution")) {
+    forwards += steps.as_int(count);
+    accepted += std::stoi(count) * steps.as_int(count);
+  }
+  EXPECT_EQ(s.at("total_accepted_tokens").as_int("accepted"), accepted);
+  EXPECT_GE(forwards + accepted, 2 * 59) << "all but the first token of each, and what was cut off at the end";
+  EXPECT_NEAR(s.at("average_tokens_per_forward").as_number("tokens"),
+              1 + static_cast<double>(accepted) / static_cast<double>(forwards), 1e-9);
+  EXPECT_TRUE(contains(atom_program(bench).out, "\n            drafts: "));
+  EXPECT_TRUE(contains(atom_program("run --raw --max-tokens 8 --prompt Once --model " + demo + drafts).err, "; drafts: "));
+}
+
 TEST(LoadDummy, NeedsConfigJsonAlone) {
   for (const std::string dtype : {"bfloat16", "float16", "float32"}) {
     const ConfigAlone model(dtype);

@@ -76,6 +76,8 @@ constexpr Expected expected[] = {
     {"speculative_config.method", "method", "ATOM_METHOD", "text", ""},
     {"speculative_config.model", "draft-model", "ATOM_DRAFT_MODEL", "text", ""},
     {"speculative_config.num_speculative_tokens", "num-speculative-tokens", "ATOM_NUM_SPECULATIVE_TOKENS", "integer", "1"},
+    {"speculative_config.prompt_lookup_max", "prompt-lookup-max", "ATOM_PROMPT_LOOKUP_MAX", "integer", "4"},
+    {"speculative_config.prompt_lookup_min", "prompt-lookup-min", "ATOM_PROMPT_LOOKUP_MIN", "integer", "2"},
 };
 constexpr const char* variables_alone[] = {"ATOM_ENABLE_QK_NORM_ROPE_CACHE_QUANT_FUSION",
                                            "ATOM_USE_TRITON_GEMM",
@@ -247,7 +249,9 @@ TEST_F(Settings, FilesUseTheFieldNames) {
   refused(R"({"max_num_seqs": 4.5})", "max_num_seqs: expected an integer");
   refused(R"({"enforce_eager": 1})", "enforce_eager: expected");
   refused(R"({"max_num_seqs": 5000})", "max_num_seqs: must be between 1 and 4096, not 5000");
-  refused(R"({"speculative_config": {"method": "mtp"}})", "speculative_config.method: speculative decoding is not built");
+  refused(R"({"speculative_config": {"method": "psychic"}})",
+          "speculative_config.method: \"psychic\" is unknown; use one of ngram");
+  refused(R"({"speculative_config": {"model": "drafts"}})", "speculative_config.model: drafts come from the text itself");
   refused(R"({"kv_transfer_config": {"kv_role": "both"}})", "kv_transfer_config: KV caches do not leave");
   refused(R"([1])", "expected an object");
 }
@@ -299,8 +303,9 @@ TEST_F(Settings, BadValuesAreNamed) {
       {"kv_cache_dtype", "int4", "x: \"int4\" is unknown; use one of auto, bf16, f32, fp8"},
       {"load_dummy", "xavier", "x: \"xavier\" is unknown; use one of none, empty, zero, random"},
       {"block_size", "32", "x: blocks of 16 tokens"},
-      {"num_speculative_tokens", "9", "x: must be between 1 and 4, not 9"},
-      {"num_speculative_tokens", "2", "x: speculative decoding is not built"},
+      {"num_speculative_tokens", "0", "x: must be between 1 and 16, not 0"},
+      {"num_speculative_tokens", "17", "x: must be between 1 and 16, not 17"},
+      {"prompt_lookup_min", "0", "x: must be between 1 and 1024, not 0"},
       {"pipeline_parallel_size", "2", "x: only tensor_parallel_size cuts a model"},
       {"moe_backend", "mega", "x: experts are cut by tensor_parallel_size alone"},
   };
@@ -341,7 +346,7 @@ TEST_F(Settings, ValuesThatDidNotComeAsTextAreCheckedToo) {
   refused([](EngineArgs& a) { a.parallel_config.data_parallel_size = 2; }, "data_parallel_size: data parallelism is not built");
   refused([](EngineArgs& a) { a.enable_expert_parallel = true; },
           "enable_expert_parallel: experts are cut by tensor_parallel_size");
-  refused([](EngineArgs& a) { a.speculative_config.method = "mtp"; }, "method: speculative decoding");
+  refused([](EngineArgs& a) { a.speculative_config.method = "psychic"; }, "speculative_config.method: \"psychic\" is unknown");
   refused([](EngineArgs& a) { a.trust_remote_code = true; }, "trust_remote_code: code that comes with a model");
   refused([](EngineArgs& a) { a.quant = "int3"; }, "quant: \"int3\" is unknown");
 }
@@ -578,6 +583,21 @@ TEST(Resolve, SizesTheCacheByTheMemoryItMayTake) {
   test::expect_error([&] { resolve(given, universal()); }, "num_kvcache_blocks: must be positive, or -1");
 }
 
+TEST(Resolve, DraftsNeedRowsOfLogits) {
+  EngineArgs args = demo_args();
+  EXPECT_EQ(executor_options(resolve(args, universal())).max_logits, 16);
+  args.speculative_config.num_speculative_tokens = 3;
+  const Config idle = resolve(args, universal());
+  EXPECT_EQ(executor_options(idle).max_logits, 16);
+  EXPECT_EQ(idle.warnings, (std::vector<std::string>{"speculative_config: has no effect without a method; name one, ngram"}));
+  args.speculative_config.method = "ngram";
+  const Config c = resolve(args, universal());
+  EXPECT_EQ(executor_options(c).max_logits, 64);
+  EXPECT_TRUE(c.warnings.empty());
+  args.max_num_batched_tokens = 40;
+  EXPECT_EQ(executor_options(resolve(args, universal())).max_logits, 40) << "a step has no more rows";
+}
+
 TEST(Resolve, CacheTypeIsThatOfTheBuild) {
   EngineArgs args = demo_args();
   args.kv_cache_dtype = "bf16";
@@ -606,6 +626,12 @@ TEST(Resolve, ChecksWhatOnlyTheModelKnows) {
       },
       "long_prefill_token_threshold: must be 0 or between 16 and max_model_len 128");
   refused([](EngineArgs& a) { a.tensor_parallel_size = 2; }, "--tensor-parallel-size 2: must divide");
+  refused(
+      [](EngineArgs& a) {
+        a.speculative_config.method = "ngram";
+        a.speculative_config.prompt_lookup_max = 1;
+      },
+      "prompt_lookup_min: must be between 1 and 1, not 2");
   refused([](EngineArgs& a) { a.eos_token_id = 1 << 30; }, "eos_token_ids: 1073741824 is outside the vocabulary");
   EngineArgs args = demo_args();
   args.max_model_len = 1 << 24;

@@ -81,6 +81,19 @@ TEST(EngineDemo, SameTokensWhateverSharesTheSteps) {
     EXPECT_GT(same("from the cache", load({}), true).tokens_from_cache, 0u);
     EXPECT_GT(same("preempted", load({.max_model_len = 96, .num_kvcache_blocks = 8})).preemptions, 0u);
     same("padded", load({.batch_buckets = default_buckets(8)}));
+    for (const int drafts : {1, 4}) {
+      EngineConfig c;
+      c.speculative_config.method = "ngram";
+      c.speculative_config.num_speculative_tokens = drafts;
+      c.speculative_config.prompt_lookup_min = 1;
+      EXPECT_GT(same("drafted", load(c)).speculation.accepted(), 0u);
+      c.max_model_len = 96;
+      c.num_kvcache_blocks = 8;
+      EXPECT_GT(same("drafted, preempted", load(c)).preemptions, 0u);
+      c.batch_buckets = default_buckets(8);
+      c.max_num_batched_tokens = 12;
+      same("drafted, in small steps", load(c));
+    }
   }
 }
 

@@ -14,14 +14,16 @@ struct Case {
   const char* name;
   SamplingParams params;
   bool listens;
+  int drafts = 0;
 };
 
 TEST(EngineStep, AllocatesNothing) {
   SamplingParams plain;
   plain.max_tokens = 80;
   plain.ignore_eos = true;
-  Case cases[] = {{"plain", plain, true},    {"kept", plain, false}, {"edits", plain, true},
-                  {"logprobs", plain, true}, {"stops", plain, true}, {"n", plain, false}};
+  Case cases[] = {
+      {"plain", plain, true}, {"kept", plain, false}, {"edits", plain, true},     {"logprobs", plain, true},
+      {"stops", plain, true}, {"n", plain, false},    {"drafts", plain, true, 3}, {"drafts, edits, logprobs", plain, true, 3}};
   SamplingParams& edits = cases[2].params;
   edits.presence_penalty = edits.frequency_penalty = 0.5;
   edits.repetition_penalty = 1.2;
@@ -32,11 +34,17 @@ TEST(EngineStep, AllocatesNothing) {
   cases[3].params.presence_penalty = 1;
   cases[4].params.stop_strings = {"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbb"};
   cases[5].params.n = 4;
+  cases[6].params.temperature = 0;
+  cases[7].params = cases[6].params;
+  cases[7].params.frequency_penalty = 0.01;
+  cases[7].params.repetition_penalty = 1.01;
+  cases[7].params.logprobs = 5;
   for (const Case& c : cases) {
-    fake::FakeModel model;
-    LLMEngine engine(
-        model, fake::fake_tokenizer(),
-        {.max_num_seqs = 8, .max_num_batched_tokens = 40, .num_kvcache_blocks = 16, .batch_buckets = {}, .eos_token_ids = {24}});
+    fake::FakeModel model({.predictable = c.drafts > 0});
+    EngineConfig config{
+        .max_num_seqs = 8, .max_num_batched_tokens = 40, .num_kvcache_blocks = 16, .batch_buckets = {}, .eos_token_ids = {24}};
+    if (c.drafts > 0) config.speculative_config = {.method = "ngram", .model = {}, .num_speculative_tokens = c.drafts};
+    LLMEngine engine(model, fake::fake_tokenizer(), config);
     long pieces = 0;
     for (int i = 0; i < 12; ++i) {
       const Request request{.prompt = std::vector<int>(static_cast<std::size_t>(20 + 9 * i), i), .params = c.params};
@@ -48,6 +56,7 @@ TEST(EngineStep, AllocatesNothing) {
     while (engine.step()) {}
     EXPECT_EQ(test::news.load() - before, 0) << c.name;
     EXPECT_GT(engine.stats().preemptions, 0u) << c.name;
+    EXPECT_EQ(engine.stats().speculation.accepted() > 20, c.drafts > 0);
     EXPECT_EQ(pieces > 0, c.listens);
   }
 }

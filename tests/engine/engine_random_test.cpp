@@ -1,7 +1,7 @@
-// Random schedules against a sequential oracle: requests that come, share prefixes, branch, are chunked, preempted and aborted, on
-// pools from just large enough to ample; every answer must be what it is alone, and no page may be lost.
-// ATOM_ENGINE_STEPS and ATOM_ENGINE_ABORTS raise the numbers (a nightly run: 1000000, 100000); ATOM_ENGINE_SEED repeats one
-// schedule.
+// Random schedules against a sequential oracle: requests that come, share prefixes, branch, are chunked, preempted and aborted,
+// with drafts good, bad and impossible, on pools from just large enough to ample; every answer must be what it is alone, and no
+// page may be lost. ATOM_ENGINE_STEPS and ATOM_ENGINE_ABORTS raise the numbers (a nightly run: 1000000, 100000); ATOM_ENGINE_SEED
+// repeats one schedule.
 #include <cmath>
 #include <cstdlib>
 #include <random>
@@ -22,6 +22,26 @@ long from_environment(const char* name, long otherwise) {
   return text ? std::atol(text) : otherwise;
 }
 
+/// Text that was seen before, and often something else.
+class Scribbler final : public Proposer {
+ public:
+  Scribbler(unsigned seed, int vocab) : random_(seed), vocab_(vocab) {}
+  void propose(const Batch&, std::span<Drafting> step) noexcept override {
+    ngram_.propose({}, step);
+    for (Drafting& d : step) {
+      if (d.drafts.empty() || random_() % 2) continue;
+      d.drafted = static_cast<int>(random_() % (d.drafts.size() + 2));  // one too many, now and then
+      for (int& draft : d.drafts)
+        if (random_() % 4 == 0) draft = static_cast<int>(random_() % static_cast<unsigned>(vocab_ + 2)) - 1;
+    }
+  }
+
+ private:
+  std::mt19937 random_;
+  int vocab_;
+  NgramProposer ngram_{1, 3};
+};
+
 class Schedule {
  public:
   Schedule(unsigned seed, const Tokenizer& tokenizer) : random_(seed), tokenizer_(tokenizer) {}
@@ -30,9 +50,11 @@ class Schedule {
   long run() {
     shape_.max_rows = pick(4, 64);
     shape_.max_seqs = pick(1, std::min(16, shape_.max_rows));
+    shape_.predictable = pick(0, 1);
     EngineConfig config = some_config();
     FakeModel model(shape_);
-    LLMEngine engine(model, tokenizer_, config);
+    const bool scribbles = config.speculative_config.drafts() > 0 && pick(0, 1);
+    LLMEngine engine(model, tokenizer_, config, scribbles ? std::make_unique<Scribbler>(random_(), shape_.vocab) : nullptr);
     config_ = engine.config();
     for (auto& document : documents_) document = tokens(pick(1, config_.max_model_len));
     answers_.clear();
@@ -57,10 +79,12 @@ class Schedule {
     for (const Asked& a : answers_) check(a);
     preemptions += stats.preemptions;
     from_cache += stats.tokens_from_cache;
+    drafted += stats.speculation.drafted();
+    accepted += stats.speculation.accepted();
     return model.steps;
   }
 
-  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0;
+  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0;
 
  private:
   struct Asked {  // one answer, and what came of it
@@ -93,6 +117,11 @@ class Schedule {
     c.mixed_batches = pick(0, 2) > 0;
     if (pick(0, 2) == 0) c.batch_buckets = default_buckets(shape_.max_seqs);
     c.eos_token_ids = {fake_eos};
+    if (pick(0, 2)) {
+      c.speculative_config.method = "ngram";
+      c.speculative_config.num_speculative_tokens = pick(1, pick(0, 3) ? 4 : SpeculativeConfig::most_tokens);
+      c.speculative_config.prompt_lookup_min = pick(1, 2);
+    }
     const int least = (c.max_model_len + 15) / 16 + (c.batch_buckets.empty() ? 0 : 1);
     c.num_kvcache_blocks = pick(0, 2) ? least + pick(0, 2 * least) : 1024;
     shape_.context_tokens = c.num_kvcache_blocks * 16;
@@ -185,7 +214,7 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
   const Tokenizer tokenizer = fake::fake_tokenizer();
   const long only = from_environment("ATOM_ENGINE_SEED", -1), wanted = from_environment("ATOM_ENGINE_STEPS", 20000);
   unsigned seed = only >= 0 ? static_cast<unsigned>(only) : std::random_device{}();
-  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0;
+  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0;
   long steps = 0, schedules = 0;
   for (; steps < wanted; ++seed, ++schedules) {
     SCOPED_TRACE("ATOM_ENGINE_SEED=" + std::to_string(seed));
@@ -194,15 +223,21 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
     preemptions += schedule.preemptions;
     from_cache += schedule.from_cache;
     aborted += schedule.aborted;
+    drafted += schedule.drafted;
+    accepted += schedule.accepted;
     if (HasFailure() || only >= 0) break;
   }
-  std::printf("%ld schedules, %ld steps, %llu preemptions, %llu tokens from the cache, %llu aborted; last seed %u\n", schedules,
-              steps, static_cast<unsigned long long>(preemptions), static_cast<unsigned long long>(from_cache),
-              static_cast<unsigned long long>(aborted), seed);
+  std::printf(
+      "%ld schedules, %ld steps, %llu preemptions, %llu of %llu drafts, %llu tokens from the cache, %llu aborted; last seed %u\n",
+      schedules, steps, static_cast<unsigned long long>(preemptions), static_cast<unsigned long long>(accepted),
+      static_cast<unsigned long long>(drafted), static_cast<unsigned long long>(from_cache),
+      static_cast<unsigned long long>(aborted), seed);
   if (only >= 0 || HasFailure()) return;
   EXPECT_GT(preemptions, 20u) << "the schedules must be hard enough to mean something";
   EXPECT_GT(from_cache, 500u);
   EXPECT_GT(aborted, 0u);
+  EXPECT_GT(accepted, 500u);
+  EXPECT_GT(drafted, 2 * accepted);
 }
 
 TEST(EngineSchedules, RandomAbortsLoseNoPage) {

@@ -32,12 +32,15 @@ constexpr std::uint64_t cell_of(std::uint64_t before, int token, int position) {
   return mix(mix(before, static_cast<std::uint64_t>(token)), static_cast<std::uint64_t>(position));
 }
 
-inline void logits_of(std::uint64_t state, std::span<float> logits) {
+/// predictable: three times of four, the token that often follows `last` is likely.
+inline void logits_of(std::uint64_t state, int last, bool predictable, std::span<float> logits) {
   for (std::size_t v = 0; v < logits.size(); ++v) logits[v] = static_cast<float>(mix(state, v) >> 40) * 0x1p-21f - 4;
+  if (predictable && state % 4 != 0) logits[static_cast<std::size_t>(last * 7 + 3) % 13 % logits.size()] += 8;
 }
 
 struct FakeShape {
   int vocab = 26, max_position = 256, context_tokens = 4096, max_rows = 64, max_seqs = 16;
+  bool predictable = false;
 };
 
 class FakeModel final : public StepModel {
@@ -45,7 +48,7 @@ class FakeModel final : public StepModel {
   explicit FakeModel(const FakeShape& shape = {}) : shape_(shape) {
     const auto n = static_cast<std::size_t>(shape.context_tokens);
     cells_.assign(n, 0xDEAD);  // what nobody wrote, and what others wrote, must not matter
-    logits_.resize(static_cast<std::size_t>(shape.max_seqs) * static_cast<std::size_t>(shape.vocab));
+    logits_.resize(static_cast<std::size_t>(shape.max_rows) * static_cast<std::size_t>(shape.vocab));
     sorted_.resize(logits_.size());
     order_.resize(logits_.size());
     states_.resize(static_cast<std::size_t>(shape.max_rows));
@@ -78,10 +81,17 @@ class FakeModel final : public StepModel {
         cells_[static_cast<std::size_t>(b.slots[row])] = cell_of(before, b.tokens[row], position);
       }
       std::uint64_t state = 0;
-      for (int p = 0; p < b.context[s]; ++p) state = mix(state, cells_[static_cast<std::size_t>(slot(p))]);
-      states_[static_cast<std::size_t>(b.first_row[s + 1] - 1)] = state;  // the last row sees them all
+      for (int p = 0; p < b.context[s]; ++p) {
+        state = mix(state, cells_[static_cast<std::size_t>(slot(p))]);
+        if (const int row = b.first_row[s + 1] - b.context[s] + p; row >= b.first_row[s])
+          states_[static_cast<std::size_t>(row)] = state;
+      }
     }
-    for (int l = 0; l < b.logits; ++l) logits_of(states_[static_cast<std::size_t>(b.logit_rows[l])], row(l));
+    EXPECT_LE(b.logits, max_logits());
+    for (int l = 0; l < b.logits; ++l) {
+      const int from = b.logit_rows[l];
+      logits_of(states_[static_cast<std::size_t>(from)], b.tokens[from], shape_.predictable, row(l));
+    }
     return logits_.data();
   }
   void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override {
@@ -92,7 +102,7 @@ class FakeModel final : public StepModel {
   [[nodiscard]] int context_tokens() const override { return shape_.context_tokens; }
   [[nodiscard]] int max_rows() const override { return shape_.max_rows; }
   [[nodiscard]] int max_seqs() const override { return shape_.max_seqs; }
-  [[nodiscard]] int max_logits() const override { return shape_.max_seqs; }
+  [[nodiscard]] int max_logits() const override { return shape_.max_rows; }
 
   long steps = 0;
   std::vector<int> rows_seen, seqs_seen;  // of every step
@@ -140,7 +150,7 @@ inline RequestOutput oracle(const std::vector<int>& prompt, const SamplingParams
   while (out.finish_reason == FinishReason::none) {
     std::uint64_t cell = 0, state = 0;
     for (std::size_t i = 0; i < tokens.size(); ++i) state = mix(state, cell = cell_of(cell, tokens[i], static_cast<int>(i)));
-    logits_of(state, raw);
+    logits_of(state, tokens.back(), shape.predictable, raw);
     std::vector<float> x = raw;
     for (const TokenBias& b : p.logit_bias) x[static_cast<std::size_t>(b.token)] += static_cast<float>(b.bias);
     std::map<int, int> generated;

@@ -58,19 +58,26 @@ TEST(LogitEdits, RestoreEveryBit) {
   p.repetition_penalty = 1.3;
   p.frequency_penalty = 0.1;
   p.min_tokens = 1000;
+  p.logprobs = 0;
   p.logit_bias = {{7, 1.1}, {7, 2.2}, {50000, -9.9}};  // twice the same token
   std::mt19937 random(2);
   std::vector<int> prompt(3000);
   for (int& t : prompt) t = static_cast<int>(random() % 100000);
   const int forbidden[] = {7, 8};
-  const auto edits = LogitEdits::make(p, prompt, forbidden, 2000);
-  for (int i = 0; i < 2000; ++i) edits->count(static_cast<int>(random() % 100000));
-  const Row before = noise(100000);
-  Row x = before;
-  edits->apply(x.data(), 999);
-  EXPECT_NE(x, before);
-  edits->restore(x.data());
-  EXPECT_EQ(x, before);
+  const auto edits = LogitEdits::make(p, prompt, forbidden, 2000, 3);
+  for (int i = 0; i < 1990; ++i) edits->count(static_cast<int>(random() % 100000));
+  const Row before[] = {noise(100000, 5), noise(100000, 6), noise(100000, 7)};
+  Row x[] = {before[0], before[1], before[2]};
+  for (int i = 0; i < 3; ++i) {  // each as if one more token had been generated
+    edits->apply(x[i].data(), 990 + i);
+    edits->count(8 + i);
+    EXPECT_NE(x[i], before[i]);
+  }
+  for (int i = 3; i-- > 0;) {
+    edits->restore(x[i].data());
+    edits->take_back(8 + i);
+    EXPECT_EQ(x[i], before[i]);
+  }
 }
 
 TEST(TokenCounts, CountLikeAMap) {
@@ -83,7 +90,32 @@ TEST(TokenCounts, CountLikeAMap) {
     want[token] += times;
   }
   EXPECT_EQ(counts.entries().size(), want.size());
-  for (const auto& [token, times] : counts.entries()) EXPECT_EQ(times, want.at(token));
+  for (const auto& [token, times, in_prompt] : counts.entries()) EXPECT_EQ(times, want.at(token));
+}
+
+// What was counted and taken back leaves no trace, whatever was there before.
+TEST(TokenCounts, TakeBackLikeAMap) {
+  std::mt19937 random(4);
+  TokenCounts counts(3000);
+  std::map<int, int> want;
+  for (int i = 0; i < 50; ++i) {
+    const int token = static_cast<int>(random() % 100) * 1024;
+    counts.add(token, 0);
+    want[token];
+  }
+  for (int i = 0; i < 1000; ++i) {
+    std::vector<int> tried(random() % 5);
+    for (int& t : tried) {
+      t = static_cast<int>(random() % 300) * 1024;
+      counts.add(t, 1);
+    }
+    for (; !tried.empty(); tried.pop_back()) counts.take_back(tried.back());
+    const int token = static_cast<int>(random() % 300) * 1024;
+    counts.add(token, 1);
+    ++want[token];
+  }
+  EXPECT_EQ(counts.entries().size(), want.size());
+  for (const auto& [token, times, in_prompt] : counts.entries()) EXPECT_EQ(times, want.at(token));
 }
 
 TEST(LogProbabilities, AreTheSoftmaxAndItsBest) {

@@ -35,9 +35,10 @@ struct Bench {
   /// One step as "id:tokens id:tokens".
   std::string run(double now = 0) {
     std::string text;
-    for (const auto& [s, tokens] : scheduler.schedule(now)) {
+    for (const auto& [s, tokens, drafts] : scheduler.schedule(now)) {
       text += (text.empty() ? "" : " ") + std::to_string(s->id) + ":" + std::to_string(tokens);
-      if (s->computed + tokens > s->blocks.size() * page) text += " without a page";
+      if (drafts > 0) text += "+" + std::to_string(drafts);
+      if (s->computed + tokens + drafts > s->blocks.size() * page) text += " without a page";
       s->computed += tokens;
       if (s->remaining() == 0) s->tokens.push_back(7);
     }
@@ -155,6 +156,44 @@ TEST(Scheduler, DelayFactorHoldsPromptsBack) {
   EXPECT_EQ(b.run(3.3), "3:10") << "nothing else runs";
 }
 
+EngineConfig drafting(EngineConfig c) {
+  c.speculative_config.method = "ngram";
+  c.speculative_config.num_speculative_tokens = 4;
+  return c;
+}
+
+TEST(Scheduler, DraftsTakeWhatIsLeftOfTheBudget) {
+  Bench b(drafting({.max_num_batched_tokens = 32}));
+  b.add(4), b.add(4);
+  EXPECT_EQ(b.run(), "1:4 2:4");
+  b.sequences[0].drafts = b.sequences[1].drafts = {1, 1, 1, 1};
+  b.add(24);
+  EXPECT_EQ(b.run(), "1:1+4 2:1+2 3:24") << "the prompt first";
+  EXPECT_EQ(b.run(), "1:1+4 2:1+4 3:1") << "what a step did not verify waits for the next";
+}
+
+TEST(Scheduler, DraftsPreemptNobody) {
+  Bench b(drafting({}), 4);
+  b.add(page - 2), b.add(page - 2), b.add(page - 2);
+  EXPECT_EQ(b.run(), "1:14 2:14 3:14");
+  for (Sequence& s : b.sequences) s.drafts = {1, 1, 1, 1};
+  EXPECT_EQ(b.run(), "1:1+1 2:1+1 3:1+1") << "one page is free, too little for all";
+  EXPECT_EQ(b.scheduler.preemptions(), 0u);
+  b.finish(b.sequences[2]), b.finish(b.sequences[1]);
+  EXPECT_EQ(b.run(), "1:1+4");
+}
+
+TEST(Scheduler, PreemptedSequencesForgetTheirDrafts) {
+  Bench b(drafting({}), 2);
+  b.add(page - 1), b.add(page - 1);
+  b.run();
+  b.run();
+  b.sequences[1].drafts = {1};
+  EXPECT_EQ(b.run(), "1:1");
+  EXPECT_EQ(b.scheduler.preemptions(), 1u);
+  EXPECT_TRUE(b.sequences[1].drafts.empty());
+}
+
 TEST(Scheduler, RemovesWaitingAndRunning) {
   Bench b({.max_num_seqs = 1});
   b.add(5), b.add(5), b.add(5);
@@ -178,6 +217,7 @@ TEST(Scheduler, BAD35RandomLoadRespectsEveryLimitAndEnds) {
     c.max_num_batched_tokens = pick(c.max_num_seqs, 64);
     c.max_model_len = pick(20, 120);
     c.mixed_batches = pick(0, 1);
+    if (seed % 2) c.speculative_config.method = "ngram";
     Bench b(c, blocks_for(c.max_model_len) + pick(0, 8));
     int left = 30, live = 0;
     for (int step = 0; left > 0 || live > 0; ++step) {
@@ -185,13 +225,17 @@ TEST(Scheduler, BAD35RandomLoadRespectsEveryLimitAndEnds) {
       if (left > 0 && pick(0, 2) == 0) b.add(pick(1, c.max_model_len - 1)), --left, ++live;
       int rows = 0, seqs = 0;
       const int waiting = b.scheduler.waiting();
-      for (const auto& [s, tokens] : b.scheduler.schedule(step)) {
-        rows += tokens, ++seqs;
+      for (const auto& [s, tokens, drafts] : b.scheduler.schedule(step)) {
+        rows += tokens + drafts, ++seqs;
         ASSERT_GT(tokens, 0);
         ASSERT_LE(tokens, s->remaining());
-        ASSERT_LE(s->computed + tokens, s->blocks.size() * page);
+        ASSERT_LE(s->computed + tokens + drafts, s->blocks.size() * page);
         s->computed += tokens;
-        if (s->remaining() == 0) s->tokens.push_back(7);
+        if (s->remaining() > 0) continue;
+        s->computed += drafts;
+        s->tokens.insert(s->tokens.end(), static_cast<std::size_t>(drafts + 1), 7);
+        const int room = c.max_model_len - s->length() - 1;
+        s->drafts.assign(seed % 2 && room > 0 ? static_cast<std::size_t>(pick(0, std::min(room, 4))) : 0, 7);
       }
       ASSERT_TRUE(seqs > 0 || waiting + b.scheduler.running() == 0);
       ASSERT_LE(rows, c.max_num_batched_tokens);

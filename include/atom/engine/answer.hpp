@@ -37,6 +37,7 @@ class Answer {
   FinishReason add_text(int token, int generated);
   void flush(FinishReason& reason);
 
+  std::size_t logprobs_each_ = 0;                                    // per token
   double first_ = 0;                                                 // seconds from arrival to the first token
   std::size_t text_told_ = 0, tokens_told_ = 0, logprobs_told_ = 0;  // to the callback
 };

@@ -4,7 +4,7 @@
 // One idea: everything that can fail or allocate happens in add(): a request that is wrong or can never fit is refused there, as a
 // value. Afterwards it only grows into memory that is its own, and step() is noexcept.
 // Same request, same tokens: draws depend on the request's seed and the token's index alone, not on what else runs, on chunks,
-// cache hits or preemptions (up to the last bits of logits, where a model's kernels sum differently for few rows and many).
+// cache hits, preemptions or drafts (up to the last bits of logits, where a model's kernels sum differently for few rows and many).
 // To extend: a server is one thread that calls add(), step() and abort(); several engines may live in one process.
 #include <cstdint>
 #include <memory>
@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "atom/engine/engine_config.hpp"
+#include "atom/engine/proposer.hpp"
 #include "atom/engine/request_output.hpp"
 #include "atom/engine/sampling_params.hpp"
+#include "atom/engine/speculation_stats.hpp"
 #include "atom/engine/stream_callback.hpp"
 #include "atom/engine/tokenizer.hpp"
 
@@ -46,15 +48,19 @@ struct EngineStats {
   std::uint64_t steps = 0, tokens_computed = 0, tokens_generated = 0, tokens_from_cache = 0, preemptions = 0, requests = 0;
   int waiting = 0, running = 0;                              // sequences
   int blocks_total = 0, blocks_used = 0, blocks_cached = 0;  // of the KV cache; padding uses one
+  SpeculationStats speculation;
 };
 
 /// For one thread at a time.
 class LLMEngine {
  public:
   /// model must outlive the engine. Without a tokenizer prompts are ids, answers have no text, and stop strings are refused.
+  /// proposer: in place of the one that config.speculative_config.method names; there must be a method, of whatever name.
   /// Throws atom::Error naming the field of config that cannot work.
-  LLMEngine(StepModel& model, std::optional<Tokenizer> tokenizer, const EngineConfig& config = {});
-  LLMEngine(std::unique_ptr<StepModel> model, std::optional<Tokenizer> tokenizer, const EngineConfig& config = {});
+  LLMEngine(StepModel& model, std::optional<Tokenizer> tokenizer, const EngineConfig& config = {},
+            std::unique_ptr<Proposer> proposer = nullptr);
+  LLMEngine(std::unique_ptr<StepModel> model, std::optional<Tokenizer> tokenizer, const EngineConfig& config = {},
+            std::unique_ptr<Proposer> proposer = nullptr);
   /// Loads a model directory: its tokenizer, its end-of-sequence tokens (unless config names some), and an Executor sized for
   /// config where config gives numbers. Throws atom::Error.
   static LLMEngine load(ExecutorOptions options, const Registry& builds, EngineConfig config = {});

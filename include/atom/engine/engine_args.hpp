@@ -31,14 +31,6 @@ struct ParallelConfig {
   [[nodiscard]] int world_size_across_dp() const { return world_size * data_parallel_size; }
 };
 
-/// Who drafts tokens for the model to verify. Not built: only the defaults are accepted.
-struct SpeculativeConfig {
-  std::string method;              // empty: none
-  std::string model;               // of the drafts
-  int num_speculative_tokens = 1;  // per step and sequence, when there is a method
-  std::optional<ModelConfig> draft_model_hf_config;
-};
-
 struct EngineArgs : EngineConfig {
   EngineArgs() {  // sizes that a laptop can serve
     max_num_seqs = 16;
@@ -60,7 +52,6 @@ struct EngineArgs : EngineConfig {
   bool enforce_eager = false;
   CompilationConfig compilation_config;
   ParallelConfig parallel_config;
-  SpeculativeConfig speculative_config;
 
   int bos_token_id = -1, eos_token_id = -1;  // -1: the model's
   std::vector<int> stop_token_ids;           // end an answer too

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "atom/engine/speculative_config.hpp"
 #include "atom/engine/step_model.hpp"
 
 namespace atom::engine {
@@ -25,6 +26,7 @@ struct EngineConfig {
   std::vector<int> batch_buckets = {};     // steps of answers alone are padded to the next of these many sequences; empty: never
   std::vector<int> eos_token_ids = {};     // any of them ends an answer
   std::optional<std::uint64_t> seed = {};  // of requests without one; nothing: random
+  SpeculativeConfig speculative_config = {};
 };
 
 /// What a model was prepared for; see StepModel.
@@ -32,6 +34,9 @@ struct ModelLimits {
   int vocab, max_position, context_tokens, max_rows, max_seqs, max_logits;
 };
 ModelLimits limits_of(const StepModel& model);
+
+/// Rows of logits that the largest step of a config without 0s has: one per sequence, and one for every draft behind it.
+int logit_rows(const EngineConfig& config) noexcept;
 
 /// The config with every 0 and -1 replaced. Throws atom::Error naming the field.
 EngineConfig resolve(EngineConfig config, const ModelLimits& model);

@@ -1,7 +1,8 @@
 #pragma once
 // ModelRunner: a scheduled step as the model sees it: arrays of rows, pages and contexts, then edited logits and drawn tokens.
 // One idea: the arrays are sized for the largest step once and written from the front; prompts' chunks and running answers are rows
-// of the same batch, in the scheduler's order, because attention takes any mix.
+// of the same batch, in the scheduler's order, because attention takes any mix. Drafts are rows behind a sequence's own, and the
+// row of each is drawn from as if the drafts before it were part of the text; what does not match is forgotten.
 // To extend: another input of the forward pass is another array here and in Batch.
 #include <span>
 #include <vector>
@@ -17,15 +18,19 @@ class ModelRunner {
   /// config: resolved. blocks lends the page that padding writes to, if config.batch_buckets asks for padding.
   ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks);
 
-  /// Runs the step. Returns (step.size()): the token drawn for each sequence, -1 where tokens remain. Valid until the next call.
-  /// Log probabilities are appended to the sequences' outputs.
-  std::span<const int> run(std::span<const Scheduled> step) noexcept;
+  /// Runs the step. Returns (step.size()): the tokens drawn for each sequence, none where some remain: drafts that the model would
+  /// have drawn itself, then one more. Valid until the next call. Their log probabilities are appended to the sequences' outputs.
+  std::span<const std::span<const int>> run(std::span<const Scheduled> step) noexcept;
+  /// What ran last.
+  [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
 
  private:
-  Batch build(std::span<const Scheduled> step) noexcept;
-  void add(const Sequence& sequence, int tokens, int index) noexcept;
-  void pad(Batch& batch) noexcept;
+  void build(std::span<const Scheduled> step) noexcept;
+  void add(const Scheduled& part, int index) noexcept;
+  void pad() noexcept;
   void draw(std::span<const Scheduled> step, float* logits, int rows) noexcept;
+  void edit(const Scheduled& part, float* logits, std::size_t row) noexcept;
+  std::span<const int> judge(const Scheduled& part, float* logits, std::size_t row) noexcept;
 
   StepModel& model_;
   const EngineConfig& config_;
@@ -35,8 +40,9 @@ class ModelRunner {
   std::vector<int> first_row_, context_;         // (seqs + 1), (seqs)
   std::vector<int> logit_rows_;                  // (logits)
   std::vector<kernels::SampleParams> params_;    // (logits)
-  std::vector<int> drawn_, result_;              // (logits), (seqs)
-  int rows_ = 0, stride_ = 0;
+  std::vector<int> drawn_;                       // (logits)
+  std::vector<std::span<const int>> result_;     // (seqs)
+  Batch batch_;
 };
 
 }  // namespace atom::engine

@@ -36,10 +36,11 @@ struct RequestOutput {
   FinishReason finish_reason = FinishReason::none;
   std::string error;
   int num_tokens_input = 0, num_tokens_output = 0;
-  int num_cached_tokens = 0;  // of the prompt, found in the prefix cache
-  double latency = 0;         // seconds from arrival to the end
-  double ttft = 0;            // seconds from arrival to the first token
-  double tpot = 0;            // seconds per token after the first
+  int num_cached_tokens = 0;                            // of the prompt, found in the prefix cache
+  int num_tokens_drafted = 0, num_tokens_accepted = 0;  // guesses at the answer that were verified, and that were right
+  double latency = 0;                                   // seconds from arrival to the end
+  double ttft = 0;                                      // seconds from arrival to the first token
+  double tpot = 0;                                      // seconds per token after the first
 
   /// "eos", "stop_<token id>", "stop_sequence", "max_tokens", "context_end", "aborted", "refused: <error>", "failed".
   [[nodiscard]] std::string reason() const;

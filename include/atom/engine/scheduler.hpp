@@ -5,6 +5,7 @@
 // goes back to waiting and is computed again later: the oldest always advances, so all end.
 //   mixed_batches (the default): running answers take their token first, prompts share the rest of the same step.
 //   otherwise: prompts first, in steps of their own; answers only in steps without a prompt.
+// Drafts come last: they take what is left of the budget and of the pages, so they delay no prompt and preempt nobody.
 // To extend: another order of admission is another add(); another sharing of the budget is another chunk().
 #include <cstdint>
 #include <span>
@@ -15,10 +16,13 @@
 
 namespace atom::engine {
 
-/// A sequence's part of a step: its next `tokens` tokens. If none remain after them, the step draws the one that follows.
+/// A sequence's part of a step: its next `tokens` tokens. If none remain after them, the step draws the one that follows, and
+/// verifies the sequence's first `drafts` drafts.
 struct Scheduled {
   Sequence* sequence = nullptr;
-  int tokens = 0;
+  int tokens = 0, drafts = 0;
+  [[nodiscard]] bool draws() const noexcept { return tokens == sequence->remaining(); }
+  [[nodiscard]] int rows() const noexcept { return tokens + drafts; }
 };
 
 /// Holds no sequence's memory. Everything after construction is noexcept and allocates nothing, however many wait.
@@ -42,6 +46,7 @@ class Scheduler {
   void decode() noexcept;
   void resume() noexcept;
   void admit() noexcept;
+  void speculate() noexcept;
   void preempt(Sequence& sequence) noexcept;
   void run(Sequence& sequence, int tokens) noexcept;
   [[nodiscard]] bool delayed(double now) noexcept;

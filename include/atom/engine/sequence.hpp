@@ -27,6 +27,7 @@ struct Sequence {
   std::vector<int> tokens;  // room for the longest it may become is made at the start
   int prompt = 0;           // the first so many of them
   int computed = 0;         // the first so many are in the cache
+  std::vector<int> drafts;  // guesses at what follows `tokens`; room for all that a step may verify is made at the start
   BlockTable blocks;
   std::optional<std::uint64_t> salt;  // of the prefix cache; nothing: neither looks there nor publishes
   double arrival = 0;                 // seconds on the engine's clock

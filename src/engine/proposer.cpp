@@ -1,0 +1,35 @@
+#include "atom/engine/proposer.hpp"
+
+#include <algorithm>
+
+#include "atom/core/error.hpp"
+
+namespace atom::engine {
+
+void NgramProposer::propose(const Batch&, std::span<Drafting> step) noexcept {
+  for (Drafting& d : step) d.drafted = d.drafts.empty() ? 0 : look_up(d.tokens, d.drafts);
+}
+
+int NgramProposer::look_up(std::span<const int> tokens, std::span<int> drafts) const noexcept {
+  const auto token = [&](int i) { return tokens[static_cast<std::size_t>(i)]; };
+  const int n = static_cast<int>(tokens.size());
+  int longest = 0, next = 0;  // the match, and the place behind it
+  for (int end = n - 1; end >= min_ && longest < max_; --end) {
+    int same = 0;
+    while (same < std::min(max_, end) && token(end - 1 - same) == token(n - 1 - same)) ++same;
+    if (same > longest) longest = same, next = end;
+  }
+  if (longest < min_) return 0;
+  const auto count = static_cast<int>(drafts.size());
+  for (int i = 0; i < count; ++i)
+    drafts[static_cast<std::size_t>(i)] = next + i < n ? token(next + i) : drafts[static_cast<std::size_t>(next + i - n)];
+  return count;
+}
+
+std::unique_ptr<Proposer> make_proposer(const SpeculativeConfig& config) {
+  if (config.method.empty()) return nullptr;
+  if (config.method == "ngram") return std::make_unique<NgramProposer>(config.prompt_lookup_min, config.prompt_lookup_max);
+  throw Error("speculative_config.method: \"" + config.method + "\" is unknown; use ngram");
+}
+
+}  // namespace atom::engine
