@@ -1,6 +1,7 @@
 // linear on Cpu: the portable half. Chooses kernels for the ISA level in force, packs activations, hands out panels.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "atom/core/cpu_features.hpp"
@@ -49,7 +50,7 @@ template <class W> constexpr int weight_blocks(int in) {
   return static_cast<int>((in * std::ptrdiff_t{sizeof(W)} + block_bytes - 1) / block_bytes);
 }
 template <class W> constexpr std::ptrdiff_t panel_bytes(int in) {
-  return std::ptrdiff_t{weight_blocks<W>(in)} * block_pair_bytes + (std::same_as<W, int8> ? row_sum_bytes : 0);
+  return std::ptrdiff_t{weight_blocks<W>(in)} * block_pair_bytes + row_sum_bytes;
 }
 constexpr int panel_count(int out) { return (out + panel_rows - 1) / panel_rows; }
 
@@ -83,7 +84,34 @@ bool worth_streaming(const void* y, std::size_t size, int rows, int ldy) {
          row * static_cast<std::size_t>(rows) > (std::size_t{1} << 20);
 }
 
+// Packed by every thread for itself, few rows cost no meeting of threads and no lines from another core's cache, and the thread's
+// first weights are on their way meanwhile.
+void run_few(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noexcept {
+  const int panels = job.panels = panel_count(job.out), chunk = panels_per_chunk(panels, pool.threads());
+  job.skip = chunk * (pool.threads() - 1);
+  job.last_block = job.w_blocks;
+  job.a_blocks = job.w_blocks * kernel.widening;
+  std::atomic<int> next{0};
+  pool.parallel(pool.threads(), [&](int, int thread) {
+    LinearJob j = job;
+    char* const scratch = static_cast<char*>(pool.scratch(thread));
+    j.a = scratch + thread_bytes - few_bytes;
+    for (bool packed = false;; packed = true) {
+      const int p = next.fetch_add(chunk, std::memory_order_relaxed), end = std::min(panels, p + chunk);
+      if (p >= panels) return;
+      if (!packed) {
+        for (int i = p; i < std::min(end, p + 4); ++i)
+          for (int line = 0; line < block_pair_bytes; line += 64)
+            __builtin_prefetch(static_cast<const char*>(j.w) + i * j.panel_bytes + line);
+        kernel.pack(j, 0, j.rows);
+      }
+      kernel.panels(j, p, end, scratch);
+    }
+  });
+}
+
 void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
+  if (j.rows <= few_rows && few_rows * a_row_bytes(j.w_blocks * kernel.widening) <= few_bytes) return run_few(pool, kernel, j);
   char* const sums = static_cast<char*>(pool.shared_scratch());
   j.a = sums + sums_bytes;
   const int total = j.rows, step = rows_per_pass(total), panels = panel_count(j.out);

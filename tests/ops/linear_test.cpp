@@ -192,6 +192,26 @@ TYPED_TEST(LinearCpu, ManyRowsTakeSeveralPasses) {
   });
 }
 
+// Few rows so long that threads pack them together, and so long that `in` is cut.
+TYPED_TEST(LinearCpu, FewRowsMayBeLong) {
+  using P = Problem<TypeParam>;
+  for (const int in : {9100, 42000}) {
+    const P problem(16, 70, in, true);
+    const Packed packed = problem.packed();
+    const auto all = problem.reference();
+    Pools pools(in);
+    at_every_isa([&] {
+      for (int rows : {1, 7, 16}) {
+        SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(in));
+        const std::vector<typename P::Y> want(all.begin(), all.begin() + std::ptrdiff_t{rows} * problem.ldy);
+        const auto got = problem.template run<Cpu>(&pools.one, static_cast<const typename P::W*>(packed.get()), rows);
+        ASSERT_TRUE(close(got, want, 2 * absolute<typename P::Y>, relative<typename P::Y>));
+        ASSERT_TRUE(identical(got, problem.template run<Cpu>(&pools.two, static_cast<const typename P::W*>(packed.get()), rows)));
+      }
+    });
+  }
+}
+
 // Sums of so many rows and outputs are not all kept between slices of `in`: the last outputs come in a group of their own.
 TEST(LinearSlices, OutputsDoNotDependOnTheirGroup) {
   using P = Problem<Types<quant::NoAs<bf16>, bf16, float>>;
@@ -219,7 +239,7 @@ TYPED_TEST(LinearCpu, LayoutIsAsDocumentedAndPiecesMayBeAnyRows) {
   const int out = 71, in = 77;
   const P problem(1, out, in, false);
   const int per_dword = 4 / int{sizeof(W)}, blocks = (in + 16 * per_dword - 1) / (16 * per_dword);
-  const std::size_t panel = static_cast<std::size_t>(blocks) * 2048 + (std::same_as<W, int8> ? 128 : 0);
+  const std::size_t panel = static_cast<std::size_t>(blocks) * 2048 + 128;
   ASSERT_EQ(layout.bytes(out, in), 3 * panel);
   std::vector<unsigned char> want(3 * panel);
   for (int n = 0; n < out; ++n) {

@@ -5,8 +5,8 @@
 // To extend: a weight type whose element fits in 4 bytes needs one `Expand` (src/kernels/cpu/linear_panel.hpp).
 //
 // The panel of output rows [32 p, 32 p + 32) holds, for each 64 bytes of `in`, two tiles [16 dwords][16 rows]: a dword is one
-// float, two bf16 or fp16, or four int8, neighbours along `in`. Rows and `in` are padded with zeros. An int8 panel ends with
-// the sums of its 32 rows (int32), which turn unsigned-by-signed products into signed ones.
+// float, two bf16 or fp16, or four int8, neighbours along `in`; padding is zero. 128 bytes end a panel, so that panels do not share
+// cache sets: int8 keeps the sums of its 32 rows there (int32), which turn unsigned-by-signed products into signed ones.
 //
 // Arithmetic: where activations or weights are float or fp16, fp32 FMA; bf16 by bf16, fp32 sums of bf16 products (levels
 // avx512_bf16 and amx flush denormals); int8, exact int32 sums, so in <= 2^17. Results do not depend on the number of threads.

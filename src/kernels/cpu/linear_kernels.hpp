@@ -11,12 +11,14 @@ inline constexpr int panel_rows = 32;                    // output rows of a pan
 inline constexpr int block_bytes = 64;                   // of `in`, per pair of tiles
 inline constexpr int tile_bytes = 1024;                  // [16 dwords][16 rows]
 inline constexpr int block_pair_bytes = 2 * tile_bytes;  // the two tiles of a block
-inline constexpr int row_sum_bytes = 4 * panel_rows;     // at the end of an int8 panel
+inline constexpr int row_sum_bytes = 4 * panel_rows;     // at the end of a panel: int8's sums, else nothing
 inline constexpr int max_pass_rows = 512;                // activation rows of one pass over the weights
 inline constexpr int acc_row_bytes = 4 * panel_rows;
 inline constexpr int acc_bytes = max_pass_rows * acc_row_bytes;
-inline constexpr int expanded_bytes = 16 * 1024;                 // weights expanded to float: L1-sized
-inline constexpr int thread_bytes = acc_bytes + expanded_bytes;  // scratch private to a thread
+inline constexpr int expanded_bytes = 16 * 1024;                             // weights expanded to float: L1-sized
+inline constexpr int few_rows = 16;                                          // so few that every thread packs them for itself
+inline constexpr int few_bytes = 256 * 1024;                                 // of them, packed
+inline constexpr int thread_bytes = acc_bytes + expanded_bytes + few_bytes;  // scratch private to a thread
 
 /// One pass: `rows` activation rows, packed in `a`, times panels of `w`; of `in`, blocks [first_block, last_block).
 struct LinearJob {
@@ -26,7 +28,7 @@ struct LinearJob {
   const float* w_scale;
   const float* bias;
   void* y;
-  void* a;     // packed activations, shared by all threads
+  void* a;     // packed activations
   char* sums;  // of panels from first_panel on, kept between the slices of `in`; null: one slice is all
   std::ptrdiff_t ldx, ldy, panel_bytes;
   int rows, out, in;

@@ -1,8 +1,9 @@
 #pragma once
 // The loop nests of linear. Outer (all levels): groups of panels, slices of `in`, panels. Inner (all but AMX): rows, registers.
 // One idea of the outer nest: one sequential stream per thread cannot fill the path to memory (a core waits for latency, not
-// for bandwidth). So several panels advance together, slice by slice, and meanwhile the next slice of all of them is fetched
-// into L2, a line of each in turn.
+// for bandwidth). So several panels advance together, slice by slice, and meanwhile the next slice of all of them is fetched,
+// a line of each in turn: into L1 where the next slice is soon (a line in L2 waits a second time for one of the core's few fill
+// buffers, which costs a sixth of the bandwidth), into L2 where much is computed before.
 // One idea of the inner nest: in units of dwords every type does the same, acc[row][lane] = step(acc, broadcast a[row][d],
 // b[d][lane]); an Op says what step is (FMA, bf16 pairs, int8 quads), an Expand turns weights into dwords an Op understands.
 // Internal linkage throughout: one copy per unit (see linear_kernels.hpp).
@@ -11,7 +12,7 @@
 namespace atom::cpu {
 namespace {
 
-constexpr int streams = 8;  // panels that advance together
+constexpr int streams = 4;  // panels that advance together
 
 /// Lines to fetch, round-robin over the panels of a group.
 struct Fetch {
@@ -23,16 +24,16 @@ struct Fetch {
   }
   static Fetch nothing(const char* cached) { return {cached, nullptr, 0, 0}; }
 
-  void line() {
-    __builtin_prefetch(at, 0, 2);
+  template <int Locality = 3> void line() {  // 3: into L1, 2: into L2
+    __builtin_prefetch(at, 0, Locality);
     at += stride;
     if (at == end) {
       at += back;
       end += 64;
     }
   }
-  void lines(int n) {
-    for (int i = 0; i < n; ++i) line();
+  void lines_to_l2(int n) {
+    for (int i = 0; i < n; ++i) line<2>();
   }
 };
 
