@@ -111,7 +111,8 @@ void run_few(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noexce
 }
 
 void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
-  if (j.rows <= few_rows && few_rows * a_row_bytes(j.w_blocks * kernel.widening) <= few_bytes) return run_few(pool, kernel, j);
+  const int padded = j.rows <= few_rows / 2 ? few_rows / 2 : few_rows;
+  if (j.rows <= few_rows && padded * a_row_bytes(j.w_blocks * kernel.widening) <= few_bytes) return run_few(pool, kernel, j);
   char* const sums = static_cast<char*>(pool.shared_scratch());
   j.a = sums + sums_bytes;
   const int total = j.rows, step = rows_per_pass(total), panels = panel_count(j.out);

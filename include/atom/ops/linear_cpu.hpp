@@ -10,8 +10,8 @@
 //
 // Arithmetic: where activations or weights are float or fp16, fp32 FMA; bf16 by bf16, fp32 sums of bf16 products (levels
 // avx512_bf16 and amx flush denormals); int8, exact int32 sums, so in <= 2^17. Results do not depend on the number of threads.
-// A row's result depends on the other rows of the call through the order of summation only: groups of fewer than 4 rows use
-// several partial sums, and level amx multiplies bf16 with its tiles from 4 rows on. int8 sums are the same always.
+// A row's result depends on the other rows of the call through the order of summation only: groups of fewer than 4 rows use several
+// partial sums; level amx multiplies bf16 with tiles from 4 rows on, in one order up to 16, up to 32, and beyond. int8 is exact.
 // Extents stay below 2^28.
 #include <cstddef>
 

@@ -7,11 +7,9 @@
 namespace atom::cpu {
 namespace {
 
-constexpr int group_rows = 32;
+constexpr int tile_rows = 16, group_rows = 2 * tile_rows;
 
-constexpr int rows_of_group(const LinearJob& j) { return j.rows <= few_rows ? few_rows : group_rows; }
-
-// Tiles 5, 6 and 7 are whole; the others have as many rows as a group may hold.
+// Tiles of up to 16 rows; where weights lie they are whole.
 void configure_tiles(int rows) {
   struct alignas(64) Config {
     std::uint8_t palette = 1, start = 0, reserved[14] = {};
@@ -29,19 +27,25 @@ struct Bf16Tiles {
   static void c01() { _tile_dpbf16ps(1, 4, 7); }
   static void c10() { _tile_dpbf16ps(2, 5, 6); }
   static void c11() { _tile_dpbf16ps(3, 5, 7); }
+  static void t0_4x5() { _tile_dpbf16ps(0, 4, 5); }
+  static void t1_4x6() { _tile_dpbf16ps(1, 4, 6); }
+  static void t2_4x7() { _tile_dpbf16ps(2, 4, 7); }
+  static void t3_4x5() { _tile_dpbf16ps(3, 4, 5); }
 };
 struct Int8Tiles {
   static void c00() { _tile_dpbssd(0, 4, 6); }
   static void c01() { _tile_dpbssd(1, 4, 7); }
   static void c10() { _tile_dpbssd(2, 5, 6); }
   static void c11() { _tile_dpbssd(3, 5, 7); }
+  static void t0_4x5() { _tile_dpbssd(0, 4, 5); }
+  static void t1_4x6() { _tile_dpbssd(1, 4, 6); }
+  static void t2_4x7() { _tile_dpbssd(2, 4, 7); }
+  static void t3_4x5() { _tile_dpbssd(3, 4, 5); }
 };
 
-/// Activations pass by once: loading them as a stream keeps the weights in L1, which is worth a fifth of the speed.
-/// Up to 32 rows (Two) or 16 rows, 32 columns, `blocks` of `in`.
-template <class T, bool Two>
-void multiply(const char* a, const char* b, int blocks, bool first, char* acc, int lines, Fetch& fetch) {
-  char* const low = acc + 16 * acc_row_bytes;
+/// Sums of 16 rows, and another 16 (Two) behind them.
+template <bool Two> void begin(bool first, const char* acc) {
+  const char* const low = acc + tile_rows * acc_row_bytes;
   if (first) {
     _tile_zero(0);
     _tile_zero(1);
@@ -57,6 +61,22 @@ void multiply(const char* a, const char* b, int blocks, bool first, char* acc, i
       _tile_loadd(3, low + 64, acc_row_bytes);
     }
   }
+}
+template <bool Two> void end(char* acc) {
+  char* const low = acc + tile_rows * acc_row_bytes;
+  _tile_stored(0, acc, acc_row_bytes);
+  _tile_stored(1, acc + 64, acc_row_bytes);
+  if constexpr (Two) {
+    _tile_stored(2, low, acc_row_bytes);
+    _tile_stored(3, low + 64, acc_row_bytes);
+  }
+}
+
+/// Activations pass by once: loading them as a stream keeps the weights in L1, which is worth a fifth of the speed.
+/// Up to 32 rows (Two) or 16 rows, 32 columns, `blocks` of `in`.
+template <class T, bool Two>
+void multiply(const char* a, const char* b, int blocks, bool first, char* acc, int lines, Fetch& fetch) {
+  begin<Two>(first, acc);
   for (int i = 0; i < blocks; ++i, a += block_pair_bytes, b += block_pair_bytes) {
     _tile_stream_loadd(4, a, 64);
     _tile_loadd(6, b, 64);
@@ -70,12 +90,7 @@ void multiply(const char* a, const char* b, int blocks, bool first, char* acc, i
     }
     fetch.lines_to_l2(lines);
   }
-  _tile_stored(0, acc, acc_row_bytes);
-  _tile_stored(1, acc + 64, acc_row_bytes);
-  if constexpr (Two) {
-    _tile_stored(2, low, acc_row_bytes);
-    _tile_stored(3, low + 64, acc_row_bytes);
-  }
+  end<Two>(acc);
 }
 
 template <class T, class Finish> struct TileBlock {
@@ -98,114 +113,116 @@ template <class T, class Finish> struct TileBlock {
   }
 };
 
-// Few rows. Memory is the limit, so nothing but weights should pass by: the sums of two panels stay in tiles 0..3 for all of `in`,
-// activations are in tile 4, weights in 5..7, and both halves of `in` advance together, which makes four streams.
-struct FewBf16Tiles {
-  static void c0() { _tile_dpbf16ps(0, 4, 5); }
-  static void c1() { _tile_dpbf16ps(1, 4, 6); }
-  static void c2() { _tile_dpbf16ps(2, 4, 7); }
-  static void c3() { _tile_dpbf16ps(3, 4, 5); }
-};
-struct FewInt8Tiles {
-  static void c0() { _tile_dpbssd(0, 4, 5); }
-  static void c1() { _tile_dpbssd(1, 4, 6); }
-  static void c2() { _tile_dpbssd(2, 4, 7); }
-  static void c3() { _tile_dpbssd(3, 4, 5); }
-};
+// Up to 32 rows: memory is the limit, so nothing but weights should pass by. Sums stay in tiles for all of `in`, and parts of `in`
+// advance together, which makes four streams.
 
-/// N panels from w on (1 or 2): their sums, and meanwhile the first lines of `next`.
-template <class T, int N> struct FewRows {
-  static constexpr int acc_panel = few_rows * acc_row_bytes;
+/// The next lines of Parts parts of N panels, into L1.
+template <int Parts, int N> struct Ahead {
+  const char* at;
+  std::ptrdiff_t part_bytes, panel_bytes;
 
-  const char* ahead;
-  std::ptrdiff_t half_bytes, panel_bytes;
-
-  /// As many lines as one tile has, of all streams in turn, into L1.
-  void fetch() {
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2 * N, ahead += 64)
+  void lines(int n) {
+    for (; n > 0; n -= Parts * N, at += 64)
 #pragma GCC unroll 2
-      for (int n = 0; n < N; ++n) {
-        __builtin_prefetch(ahead + n * panel_bytes, 0, 3);
-        __builtin_prefetch(ahead + n * panel_bytes + half_bytes, 0, 3);
-      }
+      for (int panel = 0; panel < N; ++panel)
+#pragma GCC unroll 4
+        for (int part = 0; part < Parts; ++part) __builtin_prefetch(at + panel * panel_bytes + part * part_bytes, 0, 3);
   }
-  template <bool Fetches> void block(const char* a, const char* b) {
+};
+
+/// Up to 16 rows, N panels (1 or 2): activations in tile 4, weights in 5..7.
+template <class T, int N> struct OneRowTile {
+  static constexpr int panels = N, parts = 2,
+                       rows = tile_rows;  // N must not matter to a panel's sums, so parts are as many for both
+  static constexpr bool two = N == 2;
+  template <class Fetch> static void block(const char* a, const char* b, std::ptrdiff_t panel_bytes, Fetch fetch) {
     _tile_loadd(4, a, 64);
     _tile_loadd(5, b, 64);
-    T::c0();
-    if (Fetches) fetch();
+    T::t0_4x5();
+    fetch(16);
     _tile_loadd(6, b + tile_bytes, 64);
-    T::c1();
-    if (Fetches) fetch();
+    T::t1_4x6();
+    fetch(16);
     if constexpr (N == 2) {
       _tile_loadd(7, b + panel_bytes, 64);
-      T::c2();
-      if (Fetches) fetch();
+      T::t2_4x7();
+      fetch(16);
       _tile_loadd(5, b + panel_bytes + tile_bytes, 64);
-      T::c3();
-      if (Fetches) fetch();
-    }
-  }
-
-  static void run(const LinearJob& j, const char* w, const char* next, char* acc) {
-    char* const second = acc + acc_panel;
-    if (j.first_block == 0) {
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-    } else {
-      _tile_loadd(0, acc, acc_row_bytes);
-      _tile_loadd(1, acc + 64, acc_row_bytes);
-      if constexpr (N == 2) {
-        _tile_loadd(2, second, acc_row_bytes);
-        _tile_loadd(3, second + 64, acc_row_bytes);
-      }
-    }
-    const auto blocks = [](const char* p, int k, int bytes) { return p + static_cast<std::ptrdiff_t>(k) * bytes; };
-    const char* const a = static_cast<const char*>(j.a);
-    const int n = j.last_block - j.first_block, half = n / 2;
-    FewRows f{w + block_pair_bytes, static_cast<std::ptrdiff_t>(half) * block_pair_bytes, j.panel_bytes};
-    for (int k = 0; k < half; ++k) {
-      if (k + 1 == half) f.ahead = next;
-      f.block<true>(blocks(a, k, tile_bytes), blocks(w, k, block_pair_bytes));
-      f.block<true>(blocks(a, half + k, tile_bytes), blocks(w, half + k, block_pair_bytes));
-    }
-    if (n % 2 != 0) f.block<false>(blocks(a, n - 1, tile_bytes), blocks(w, n - 1, block_pair_bytes));
-    _tile_stored(0, acc, acc_row_bytes);
-    _tile_stored(1, acc + 64, acc_row_bytes);
-    if constexpr (N == 2) {
-      _tile_stored(2, second, acc_row_bytes);
-      _tile_stored(3, second + 64, acc_row_bytes);
+      T::t3_4x5();
+      fetch(16);
     }
   }
 };
 
-template <class T, class Finish> void few_panels(const LinearJob& j, int first, int last, char* scratch) {
+/// Up to 32 rows, a panel.
+template <class T> struct TwoRowTiles {
+  static constexpr int panels = 1, parts = 4, rows = 2 * tile_rows;
+  static constexpr bool two = true;
+  template <class Fetch> static void block(const char* a, const char* b, std::ptrdiff_t, Fetch fetch) {
+    _tile_loadd(4, a, 64);
+    _tile_loadd(6, b, 64);
+    T::c00();
+    fetch(8);
+    _tile_loadd(7, b + tile_bytes, 64);
+    T::c01();
+    fetch(8);
+    _tile_loadd(5, a + tile_bytes, 64);
+    T::c10();
+    fetch(8);
+    T::c11();
+    fetch(8);
+  }
+};
+
+/// Sums of the panels from w on, and meanwhile the first lines of those at `next`.
+template <class Tiles> void sum_panels(const LinearJob& j, const char* w, const char* next, char* acc) {
+  const char* const a = static_cast<const char*>(j.a);
+  const int n = j.last_block - j.first_block, part = n / Tiles::parts;
+  const auto block = [&](int k, auto fetch) {
+    Tiles::block(a + static_cast<std::ptrdiff_t>(k) * Tiles::rows * block_bytes,
+                 w + static_cast<std::ptrdiff_t>(k) * block_pair_bytes, j.panel_bytes, fetch);
+  };
+  Ahead<Tiles::parts, Tiles::panels> ahead{w + block_pair_bytes, static_cast<std::ptrdiff_t>(part) * block_pair_bytes,
+                                           j.panel_bytes};
+  begin<Tiles::two>(j.first_block == 0, acc);
+  for (int k = 0; k < part; ++k) {
+    if (k + 1 == part) ahead.at = next;
+    for (int p = 0; p < Tiles::parts; ++p) block(p * part + k, [&](int lines) { ahead.lines(lines); });
+  }
+  for (int k = Tiles::parts * part; k < n; ++k) block(k, [](int) {});
+  end<Tiles::two>(acc);
+}
+
+/// Most: panels at a time; One: the last, where they are odd.
+template <class Most, class One, class Finish> void few_panels(const LinearJob& j, int first, int last, char* scratch) {
+  constexpr int acc_panel = Most::rows * acc_row_bytes;
   const auto slice = [&j](int p) {
     return static_cast<const char*>(j.w) + p * j.panel_bytes + static_cast<std::ptrdiff_t>(j.first_block) * block_pair_bytes;
   };
-  constexpr int acc_panel = FewRows<T, 2>::acc_panel;
-  for (int p = first; p < last; p += 2) {
-    const int n = last - p < 2 ? 1 : 2, next = p + n < last ? p + n : last + j.skip;
+  for (int p = first; p < last; p += Most::panels) {
+    const int n = last - p < Most::panels ? 1 : Most::panels, next = p + n < last ? p + n : last + j.skip;
     char* const acc = j.sums ? j.sums + static_cast<std::ptrdiff_t>(p - j.first_panel) * acc_panel : scratch;
-    (n == 2 ? FewRows<T, 2>::run : FewRows<T, 1>::run)(j, slice(p), slice(next < j.panels ? next : p), acc);
+    (n == Most::panels ? sum_panels<Most> : sum_panels<One>)(j, slice(p), slice(next < j.panels ? next : p), acc);
     if (j.last_block == j.w_blocks)
       for (int i = 0; i < n; ++i) Finish::run(j, p + i, 0, j.rows, acc + i * acc_panel);
   }
 }
 
-template <class Few, class Many, class Finish> void tile_panels(const LinearJob& j, int first, int last, char* scratch) {
+template <class T, class Finish> void tile_panels(const LinearJob& j, int first, int last, char* scratch) {
   configure_tiles(j.rows);
-  j.rows <= few_rows ? few_panels<Few, Finish>(j, first, last, scratch) : panels<TileBlock<Many, Finish>>(j, first, last, scratch);
+  if (j.rows <= OneRowTile<T, 2>::rows)
+    few_panels<OneRowTile<T, 2>, OneRowTile<T, 1>, Finish>(j, first, last, scratch);
+  else if (j.rows <= TwoRowTiles<T>::rows)
+    few_panels<TwoRowTiles<T>, TwoRowTiles<T>, Finish>(j, first, last, scratch);
+  else
+    panels<TileBlock<T, Finish>>(j, first, last, scratch);
 }
 
 template <int Size> void pack_tiles(const LinearJob& j, int first, int last) {
   constexpr int run = 4;  // blocks of a row read together: its lines in their order
   const std::ptrdiff_t stride = j.ldx * Size;
   const int skip = j.first_block * block_bytes, bytes = j.in * Size - skip, whole = bytes / block_bytes;
-  const int group = rows_of_group(j), group_bytes = group * block_bytes;
+  const int group = j.rows <= tile_rows ? tile_rows : group_rows, group_bytes = group * block_bytes;
   const auto tile_row = [&](int r, int i) {
     return static_cast<char*>(j.a) + (static_cast<std::ptrdiff_t>(r / group) * j.a_blocks + i) * group_bytes +
            r % group * block_bytes;
@@ -230,8 +247,8 @@ template <int Size> void pack_tiles(const LinearJob& j, int first, int last) {
 }  // namespace
 
 namespace amx {
-constexpr LinearKernel bf16_bf16{pack_tiles<2>, tile_panels<FewBf16Tiles, Bf16Tiles, Finish512<false, false>>, 1};
-constexpr LinearKernel int8_int8{pack_tiles<1>, tile_panels<FewInt8Tiles, Int8Tiles, Finish512<true, false>>, 1};
+constexpr LinearKernel bf16_bf16{pack_tiles<2>, tile_panels<Bf16Tiles, Finish512<false, false>>, 1};
+constexpr LinearKernel int8_int8{pack_tiles<1>, tile_panels<Int8Tiles, Finish512<true, false>>, 1};
 }  // namespace amx
 
 }  // namespace atom::cpu

@@ -16,8 +16,8 @@ inline constexpr int max_pass_rows = 512;                // activation rows of o
 inline constexpr int acc_row_bytes = 4 * panel_rows;
 inline constexpr int acc_bytes = max_pass_rows * acc_row_bytes;
 inline constexpr int expanded_bytes = 16 * 1024;                             // weights expanded to float: L1-sized
-inline constexpr int few_rows = 16;                                          // so few that every thread packs them for itself
-inline constexpr int few_bytes = 256 * 1024;                                 // of them, packed
+inline constexpr int few_rows = 32;                                          // so few that every thread packs them for itself
+inline constexpr int few_bytes = 320 * 1024;                                 // of them, packed
 inline constexpr int thread_bytes = acc_bytes + expanded_bytes + few_bytes;  // scratch private to a thread
 
 /// One pass: `rows` activation rows, packed in `a`, times panels of `w`; of `in`, blocks [first_block, last_block).
