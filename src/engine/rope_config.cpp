@@ -18,7 +18,7 @@ double read_share(Fields& fields, double share, bool whole) {
 
 int rotary_dim(Fields& fields, int head_dim, double share) {
   const int r = static_cast<int>(head_dim * share);
-  if (head_dim > 0 && (r < 2 || r % 2 != 0)) {
+  if (share != 1 && head_dim > 0 && (r < 2 || r % 2 != 0)) {
     fields.problem("partial_rotary_factor", std::to_string(r) + " of " + std::to_string(head_dim) +
                                                 " channels would rotate; rotary embedding pairs channels");
   }
