@@ -61,12 +61,13 @@ struct Batch {
   int rows = 0, seqs = 0, logits = 0, table_stride = 0;
 };
 
-/// This rank's pages: per layer K then V, each `half` bytes.
+/// This rank's pages: per layer K then V, each `half` bytes; or, of a latent cache, one row per token in both.
 struct KvCache {
   std::byte* base = nullptr;
   std::size_t half = 0;
   template <class Kv> Kv* k(int layer) const { return at<Kv>(2 * static_cast<std::size_t>(layer)); }
   template <class Kv> Kv* v(int layer) const { return at<Kv>(2 * static_cast<std::size_t>(layer) + 1); }
+  template <class Kv> Kv* latent(int layer) const { return k<Kv>(layer); }
 
  private:
   template <class Kv> Kv* at(std::size_t i) const { return base ? reinterpret_cast<Kv*>(base + i * half) : nullptr; }

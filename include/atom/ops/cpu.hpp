@@ -4,6 +4,7 @@
 #include "atom/ops/attention_cpu.hpp"
 #include "atom/ops/embedding_cpu.hpp"
 #include "atom/ops/linear_cpu.hpp"
+#include "atom/ops/mla_cpu.hpp"
 #include "atom/ops/moe_cpu.hpp"
 #include "atom/ops/norm_cpu.hpp"
 #include "atom/ops/sampling_cpu.hpp"

@@ -25,4 +25,13 @@ template <class Kv, int D> struct KvLayout {
   static constexpr std::size_t bytes_per_token(int kv_heads) { return 2 * sizeof(Kv) * D * static_cast<std::size_t>(kv_heads); }
 };
 
+/// Pages of one layer of a latent cache, (pages, page_tokens, D) of Kv: a token has one row, which all heads read.
+template <class Kv, int D> struct LatentLayout {
+  static constexpr int page = page_tokens;
+  /// Element offset of a slot: page index * page + token within the page.
+  static constexpr std::size_t at(int slot) { return static_cast<std::size_t>(slot) * D; }
+  static constexpr std::size_t elements(std::size_t pages) { return pages * page * D; }
+  static constexpr std::size_t bytes_per_token() { return sizeof(Kv) * D; }
+};
+
 }  // namespace atom::kernels

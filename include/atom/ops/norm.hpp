@@ -40,16 +40,15 @@ template <model::Width W, class... Fused> struct RMSNormOver {
     auto x = r.delta;
     if (!r.pending) x.data = nullptr;
     r.pending = true;
-    return apply(ctx, x, r.sum.data);
+    return apply(ctx, x, r.sum.data, ctx.numbers.rms_eps);
   }
   template <StepContext Ctx> auto operator()(Ctx& ctx, Tensor<typename Ctx::act> x) const requires(!flags.residual) {
-    return apply(ctx, x, nullptr);
+    return apply(ctx, x, nullptr, ctx.numbers.rms_eps);
   }
 
- private:
-  template <class Ctx, class T> auto apply(Ctx& ctx, Tensor<T> x, T* residual) const {
+ protected:
+  template <class Ctx, class T> auto apply(Ctx& ctx, Tensor<T> x, std::type_identity_t<T>* residual, float eps) const {
     using op = kernels::rmsnorm<flags, Q, T>;
-    const float eps = ctx.numbers.rms_eps;
     if constexpr (op::quantizes) {
       auto y = quant::qtemp<Q>(ctx, x.rows, x.cols);
       run<op>(ctx, {x.data, residual, weight.data, nullptr, y.data, y.scales, x.rows, x.cols, x.stride, eps});

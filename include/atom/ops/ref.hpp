@@ -4,6 +4,7 @@
 #include "atom/ops/attention_ref.hpp"
 #include "atom/ops/embedding_ref.hpp"
 #include "atom/ops/linear_ref.hpp"
+#include "atom/ops/mla_ref.hpp"
 #include "atom/ops/moe_ref.hpp"
 #include "atom/ops/norm_ref.hpp"
 #include "atom/ops/sampling_ref.hpp"

@@ -38,6 +38,7 @@ template <class T, class Kv> struct AttentionTask {
   int window;          // 1 to context
   const float* sinks;  // (group), or null
   float scale;
+  float* lse = nullptr;  // (rows, group), written by prefill unless null: log2 of the sum of 2^score, scores in powers of two
 
   /// The page where what the first row sees begins.
   int first() const { return first_seen(context - rows + 1, window) / page * page; }

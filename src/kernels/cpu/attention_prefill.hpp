@@ -213,6 +213,7 @@ template <class Level, class Mma, class T, class Kv> void prefill_block(const At
       softmax.end();
     }
   }
+  for (int i = 0; a.lse && i < lanes; ++i) a.lse[i] = top[i] * a.scale * log2_e + __builtin_log2f(sum[i]);
   for (int tile = 0; tile < tiles; ++tile)
     Mma::put_rows(a, tile * L, lanes - tile * L < L ? lanes - tile * L : L, o + tile * tile_size, sum + tile * L);
 }

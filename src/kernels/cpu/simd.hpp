@@ -149,6 +149,14 @@ template <class Level> struct Simd256 : SimdBase<Level> {
     const __m256i words = _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xaa);
     return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   }
+  /// Byte j of every lane, signed.
+  static void bytes_to_floats(const char* p, V (&v)[4]) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    v[0] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(x, 24), 24));
+    v[1] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(x, 16), 24));
+    v[2] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(x, 8), 24));
+    v[3] = _mm256_cvtepi32_ps(_mm256_srai_epi32(x, 24));
+  }
   static void store_bytes(int8* p, V even, V odd) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes(even, odd)); }
   static void store_bytes(int8* p, V even, V odd, WordTail t) {
     int8 whole[2 * width];
@@ -271,6 +279,13 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static __m256i bytes(V even, V odd) {
     return _mm512_cvtepi16_epi8(
         _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16)));
+  }
+  static void bytes_to_floats(const char* p, V (&v)[4]) {
+    const __m512i x = _mm512_loadu_si512(p);
+    v[0] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(x, 24), 24));
+    v[1] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(x, 16), 24));
+    v[2] = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(x, 8), 24));
+    v[3] = _mm512_cvtepi32_ps(_mm512_srai_epi32(x, 24));
   }
   static void store_bytes(int8* p, V even, V odd) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bytes(even, odd)); }
   static void store_bytes(int8* p, V even, V odd, WordTail t) { _mm256_mask_storeu_epi8(p, t.mask, bytes(even, odd)); }

@@ -1,0 +1,16 @@
+#include "mla_rows.hpp"
+
+namespace atom::cpu {
+
+template struct LatentHeads<Avx512, float, float>;
+template struct LatentHeads<Avx512, float, bf16>;
+template struct LatentHeads<Avx512, float, fp16>;
+template struct LatentHeads<Avx512, float, int8>;
+template struct LatentHeads<Avx512, bf16, float>;
+template struct LatentHeads<Avx512, bf16, bf16>;
+template struct LatentHeads<Avx512, bf16, fp16>;
+template struct LatentHeads<Avx512, bf16, int8>;
+template struct LatentRows<Avx512, float>;
+template struct LatentRows<Avx512, bf16>;
+
+}  // namespace atom::cpu

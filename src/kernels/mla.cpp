@@ -1,0 +1,400 @@
+// Latent attention on Cpu: work cut into tasks, and the two forms of a task.
+// One idea: both forms end in the ordinary attention of several rows (cpu/attention.hpp). The absorbed one moves Wk to the queries:
+// all heads read the cached row itself, as key and as value, and Wv follows the sum. The expanded one makes a head's keys and
+// values of so many tokens at a time; pieces of a context are joined by their sums of exponentials. How a sequence is cut depends
+// on its own shape alone.
+#include "cpu/mla.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "atom/core/error.hpp"
+#include "atom/ops/mla_cpu.hpp"
+
+#include "cpu/attention.hpp"
+#include "cpu/convert.hpp"
+#include "cpu/dispatch.hpp"
+
+namespace atom {
+namespace cpu {
+namespace {
+
+using kernels::LatentDims;
+
+constexpr int most_rows = 512;     // of an expanded task
+constexpr int most_tokens = 512;   // whose keys and values it makes at a time
+constexpr int few_lanes = 32;      // (row, head) pairs of an absorbed task of one row
+constexpr int many_lanes = 128;    // of one of several
+constexpr int least_chunk = 1024;  // tokens of a context that is cut, when one row reads it, into at most ...
+constexpr int most_chunks = 16;    // ... so many chunks
+constexpr int made_at_once = 32;   // tokens
+constexpr int weight_rows = 32;    // of a panel
+
+int ceil_div(int a, int b) { return a / b + (a % b != 0); }
+
+/// Hands out pieces of one memory, or counts what they take.
+class Carve {
+ public:
+  explicit Carve(void* memory) : memory_(static_cast<char*>(memory)) {}
+  template <class U> U* take(std::ptrdiff_t n) {
+    char* p = memory_ ? memory_ + used_ : nullptr;
+    used_ += (static_cast<std::size_t>(n) * sizeof(U) + 63) / 64 * 64;
+    return reinterpret_cast<U*>(p);
+  }
+  [[nodiscard]] std::size_t used() const { return used_; }
+
+ private:
+  char* memory_;
+  std::size_t used_ = 0;
+};
+
+template <class T> struct ExpandedMemory {
+  T *q, *keys, *values, *part;  // (rows, key), (tokens, key) twice, (rows, key)
+  float *sum, *made, *lse, *top, *total;
+  int* pages;
+  float* attention;
+  ExpandedMemory(Carve& c, const LatentDims& d) {
+    const int key = d.n + d.r;
+    q = c.take<T>(std::ptrdiff_t{most_rows} * key);
+    keys = c.take<T>(std::ptrdiff_t{most_tokens} * key);
+    values = c.take<T>(std::ptrdiff_t{most_tokens} * key);
+    part = c.take<T>(std::ptrdiff_t{most_rows} * key);
+    sum = c.take<float>(std::ptrdiff_t{most_rows} * d.v);
+    made = c.take<float>(std::ptrdiff_t{made_at_once} * (d.n + d.v));
+    lse = c.take<float>(most_rows);
+    top = c.take<float>(most_rows);
+    total = c.take<float>(most_rows);
+    pages = c.take<int>(most_tokens / page);
+    attention = c.take<float>(static_cast<std::ptrdiff_t>(prefill_floats(key)));
+  }
+};
+
+template <class T> struct AbsorbedMemory {
+  T *u, *z;  // (lanes, c + r)
+  float *lse, *made, *attention;
+  AbsorbedMemory(Carve& c, const LatentDims& d) {
+    u = c.take<T>(std::ptrdiff_t{many_lanes} * (d.c + d.r));
+    z = c.take<T>(std::ptrdiff_t{many_lanes} * (d.c + d.r));
+    lse = c.take<float>(many_lanes);
+    made = c.take<float>(std::ptrdiff_t{many_lanes} * d.v);
+    attention = c.take<float>(static_cast<std::ptrdiff_t>(prefill_floats(d.c + d.r)));
+  }
+};
+
+template <class T, class Kv> auto prefill_of(int d) {
+  auto f = in_force(Attention<Avx2, T, Kv>::prefill, Attention<Avx512, T, Kv>::prefill);
+  if constexpr (std::same_as<T, bf16> && std::same_as<Kv, bf16>)
+    if (isa() >= Isa::amx && d % 32 == 0) f = Attention<Amx, T, Kv>::prefill;
+  return f;
+}
+
+/// How one sequence is cut.
+struct Cut {
+  bool expanded;
+  int rows, heads, tokens;  // of a task
+  int row_blocks, head_blocks, chunks;
+  [[nodiscard]] int tasks() const { return row_blocks * head_blocks * chunks; }
+};
+Cut cut(const LatentDims& d, int rows, int context, int heads) {
+  if (rows == 0) return {};
+  if (latent_expands(d, rows, context)) {
+    const int each = std::min(rows, most_rows);
+    return {true, each, 1, context, ceil_div(rows, each), heads, 1};
+  }
+  const int lanes = rows == 1 ? few_lanes : many_lanes, each = std::min(rows, lanes), together = std::min(heads, lanes / each);
+  const int whole = ceil_div(ceil_div(context, most_chunks), page) * page;
+  const int tokens = rows == 1 ? std::max(least_chunk, whole) : context;
+  return {false, each, together, tokens, ceil_div(rows, each), ceil_div(heads, together), ceil_div(context, tokens)};
+}
+
+/// Sequences handed to the pool together: bounded, so that the bookkeeping needs no memory of its own.
+template <class Q, class T, class Kv> class Wave {
+  using W = typename Q::weight;
+
+ public:
+  Wave(ThreadPool* pool, const kernels::LatentArgs<Q, T, Kv>& a, const LatentDims& d)
+      : pool_(pool),
+        a_(a),
+        d_(d),
+        panel_bytes_(static_cast<std::ptrdiff_t>(impl<kernels::linear<Q, T>, Cpu>::layout().bytes(weight_rows, d.c))) {}
+
+  /// Runs sequences from `first` on, as many as fit; returns how many.
+  int run(int first) noexcept {
+    int partials = 0;
+    for (count_ = 0; count_ < wave_sequences && first + count_ < a_.seqs; ++count_) {
+      const Cut c = cut_of(first + count_);
+      const int parts = c.chunks > 1 ? c.chunks : 0;
+      if (partials + parts > wave_partials) break;
+      first_task_[count_ + 1] = first_task_[count_] + c.tasks();
+      first_partial_[count_] = partials;
+      partials += parts;
+    }
+    pool_->parallel(first_task_[count_], [&](int task, int thread) noexcept {
+      const int i = static_cast<int>(std::upper_bound(first_task_, first_task_ + count_ + 1, task) - first_task_) - 1;
+      const int s = first + i, n = task - first_task_[i];
+      const Cut c = cut_of(s);
+      Carve memory(pool_->scratch(thread));
+      // The last rows see most: longest task first.
+      const int row = (c.row_blocks - 1 - n / (c.head_blocks * c.chunks)) * c.rows, rows = std::min(c.rows, rows_of(s) - row);
+      const int head = n % c.head_blocks * c.heads;
+      if (c.expanded) return expanded(s, row, rows, head, ExpandedMemory<T>(memory, d_));
+      const int chunk = n / c.head_blocks % c.chunks;
+      absorbed(s, row, rows, head, std::min(c.heads, a_.heads - head), chunk, c, c.chunks > 1 ? partial(i, chunk, head) : nullptr,
+               AbsorbedMemory<T>(memory, d_));
+    });
+    if (partials > 0)
+      pool_->parallel(count_, [&](int i, int) noexcept {
+        if (const Cut c = cut_of(first + i); c.chunks > 1) join(first + i, i, c.chunks);
+      });
+    return count_;
+  }
+
+  static std::size_t shared_bytes(const LatentDims& d, int heads) {
+    return sizeof(float) * wave_partials * static_cast<std::size_t>(heads) * static_cast<std::size_t>(d.v + partial_extra);
+  }
+
+ private:
+  [[nodiscard]] int rows_of(int s) const { return a_.first_row[s + 1] - a_.first_row[s]; }
+  [[nodiscard]] Cut cut_of(int s) const { return cut(d_, rows_of(s), a_.context[s], a_.heads); }
+  [[nodiscard]] const int* pages_of(int s) const { return a_.block_table + static_cast<std::ptrdiff_t>(s) * a_.table_stride; }
+  [[nodiscard]] const T* query(int s, int row, int head) const {
+    return a_.q + static_cast<std::ptrdiff_t>(a_.first_row[s] + row) * a_.ldq + static_cast<std::ptrdiff_t>(head) * (d_.n + d_.r);
+  }
+  [[nodiscard]] T* output(int s, int row, int head) const {
+    return a_.o + (static_cast<std::ptrdiff_t>(a_.first_row[s] + row) * a_.heads + head) * d_.v;
+  }
+  /// `count` rows of a head's weights from row `first` on.
+  [[nodiscard]] PanelRows weights(int head, int first, int count) const {
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(head) * (d_.n + d_.v) + first;
+    return {reinterpret_cast<const char*>(a_.w) + row / weight_rows * panel_bytes_, panel_bytes_,
+            quant::Scaled<Q> ? a_.w_scale + row : nullptr, count, d_.c};
+  }
+  /// Of one head of one chunk: the output (v) and the log of its sum.
+  float* partial(int i, int chunk, int head) noexcept {
+    return static_cast<float*>(pool_->shared_scratch()) +
+           (static_cast<std::ptrdiff_t>(first_partial_[i] + chunk) * a_.heads + head) * (d_.v + partial_extra);
+  }
+
+  void absorbed(int s, int row, int rows, int head, int heads, int chunk, const Cut& c, float* partials,
+                const AbsorbedMemory<T>& m) noexcept {
+    const std::ptrdiff_t width = d_.c + d_.r, ld = heads * width;
+    for (int h = 0; h < heads; ++h) {
+      const T* q = query(s, row, head + h);
+      absorb_(weights(head + h, 0, d_.n), q, a_.ldq, rows, m.u + h * width, ld);
+      for (int i = 0; i < rows; ++i)
+        std::memcpy(m.u + i * ld + h * width + d_.c, q + static_cast<std::ptrdiff_t>(i) * a_.ldq + d_.n,
+                    static_cast<std::size_t>(d_.r) * sizeof(T));
+    }
+    const int first = chunk * c.tokens, end = a_.context[s] - rows_of(s) + row + rows;
+    const int seen = std::min(end - first, c.tokens);
+    cached_({.q = m.u,
+             .o = m.z,
+             .k = a_.pages,
+             .v = a_.pages,
+             .pages = pages_of(s) + first / page,
+             .ldq = ld,
+             .ldo = ld,
+             .page_stride = page * width,
+             .d = static_cast<int>(width),
+             .group = heads,
+             .rows = rows,
+             .context = seen,
+             .window = seen,
+             .sinks = nullptr,
+             .scale = a_.scale,
+             .lse = m.lse},
+            m.attention);
+    for (int h = 0; h < heads; ++h) {
+      float* const to = partials ? partials + static_cast<std::ptrdiff_t>(h) * (d_.v + partial_extra) : m.made;
+      make_(weights(head + h, d_.n, d_.v), m.z + h * width, ld, rows, to, d_.v);
+      if (partials)
+        to[d_.v] = m.lse[h];
+      else
+        for (int i = 0; i < rows; ++i) put_(to + static_cast<std::ptrdiff_t>(i) * d_.v, 1, output(s, row + i, head + h), d_.v);
+    }
+  }
+
+  /// Joins the chunks of sequence s, i-th of the wave, which brought one row.
+  void join(int s, int i, int chunks) noexcept {
+    for (int h = 0; h < a_.heads; ++h) {
+      float* const sum = partial(i, 0, h);
+      float top = sum[d_.v], total = 1;
+      for (int c = 1; c < chunks; ++c) {
+        const float* part = partial(i, c, h);
+        const float higher = std::max(top, part[d_.v]), keep = std::exp2(top - higher), weight = std::exp2(part[d_.v] - higher);
+        blend_floats_(sum, keep, part, weight, d_.v);
+        total = total * keep + weight;
+        top = higher;
+      }
+      put_(sum, 1 / total, output(s, 0, h), d_.v);
+    }
+  }
+
+  void expanded(int s, int row, int rows, int head, const ExpandedMemory<T>& m) noexcept {
+    const int key = d_.n + d_.r;
+    for (int i = 0; i < rows; ++i) {
+      std::memcpy(m.q + static_cast<std::ptrdiff_t>(i) * key, query(s, row + i, head), static_cast<std::size_t>(key) * sizeof(T));
+      m.top[i] = -INFINITY;
+      m.total[i] = 0;
+    }
+    std::fill_n(m.sum, static_cast<std::ptrdiff_t>(rows) * d_.v, 0.0f);
+    for (int p = 0; p < most_tokens / page; ++p) m.pages[p] = p;
+    AttentionTask<T, T> task{.q = m.q,
+                             .o = m.part,
+                             .k = m.keys,
+                             .v = m.values,
+                             .pages = m.pages,
+                             .ldq = key,
+                             .ldo = key,
+                             .page_stride = static_cast<std::ptrdiff_t>(page) * key,
+                             .d = key,
+                             .group = rows,  // before the block itself all rows see all tokens, as if they were heads
+                             .rows = 1,
+                             .context = 0,
+                             .window = 0,
+                             .sinks = nullptr,
+                             .scale = a_.scale,
+                             .lse = m.lse};
+    const auto attend = [&](int first, int tokens) {
+      expand(s, head, first, tokens, m);
+      task.context = task.window = tokens;
+      made_(task, m.attention);
+      for (int i = 0; i < rows; ++i) {
+        const float higher = std::max(m.top[i], m.lse[i]), keep = std::exp2(m.top[i] - higher),
+                    weight = std::exp2(m.lse[i] - higher);
+        blend_(m.sum + static_cast<std::ptrdiff_t>(i) * d_.v, keep, m.part + static_cast<std::ptrdiff_t>(i) * key, weight, d_.v);
+        m.total[i] = m.total[i] * keep + weight;
+        m.top[i] = higher;
+      }
+    };
+    const int before = a_.context[s] - rows_of(s) + row;
+    for (int first = 0; first < before; first += most_tokens) attend(first, std::min(most_tokens, before - first));
+    task.group = 1;
+    task.rows = rows;
+    attend(before, rows);
+    for (int i = 0; i < rows; ++i)
+      put_(m.sum + static_cast<std::ptrdiff_t>(i) * d_.v, 1 / m.total[i], output(s, row + i, head), d_.v);
+  }
+
+  /// One head's keys and values of tokens [first, first + n); values are as wide as keys, with zeros.
+  void expand(int s, int head, int first, int n, const ExpandedMemory<T>& m) noexcept {
+    const std::ptrdiff_t width = d_.c + d_.r, key = d_.n + d_.r, made = d_.n + d_.v;
+    const PanelRows w = weights(head, 0, d_.n + d_.v);
+    for (int t = 0; t < n;) {
+      const int token = first + t, in_page = token % page, count = std::min(page - in_page, n - t);
+      const Kv* rows = a_.pages + (static_cast<std::ptrdiff_t>(pages_of(s)[token / page]) * page + in_page) * width;
+      expand_(w, rows, width, count, m.made, made);
+      for (int i = 0; i < count; ++i, ++t) {
+        T *k = m.keys + t * key, *v = m.values + t * key;
+        put_(m.made + i * made, 1, k, d_.n);
+        copy_row(rows + i * width + d_.c, k + d_.n, d_.r);
+        put_(m.made + i * made + d_.n, 1, v, d_.v);
+        std::memset(static_cast<void*>(v + d_.v), 0, static_cast<std::size_t>(key - d_.v) * sizeof(T));
+      }
+    }
+    const int whole = (n + page - 1) / page * page;  // what a page holds is read, though masked
+    std::memset(static_cast<void*>(m.keys + n * key), 0, static_cast<std::size_t>((whole - n) * key) * sizeof(T));
+    std::memset(static_cast<void*>(m.values + n * key), 0, static_cast<std::size_t>((whole - n) * key) * sizeof(T));
+  }
+
+  static void copy_row(const Kv* from, T* to, int n) noexcept {
+    if constexpr (std::same_as<T, Kv>)
+      std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
+    else
+      in_force(Convert<Avx2, Kv, T>::row, Convert<Avx512, Kv, T>::row)(from, to, n);
+  }
+
+  ThreadPool* pool_;
+  const kernels::LatentArgs<Q, T, Kv>& a_;
+  LatentDims d_;
+  std::ptrdiff_t panel_bytes_;
+  int count_ = 0;
+  int first_task_[wave_sequences + 1] = {};
+  int first_partial_[wave_sequences] = {};
+  // Of the level in force.
+  decltype(&LatentHeads<Avx2, T, W>::absorb) absorb_ = in_force(LatentHeads<Avx2, T, W>::absorb, LatentHeads<Avx512, T, W>::absorb);
+  decltype(&LatentHeads<Avx2, T, W>::make) make_ = in_force(LatentHeads<Avx2, T, W>::make, LatentHeads<Avx512, T, W>::make);
+  decltype(&LatentHeads<Avx2, Kv, W>::make) expand_ = in_force(LatentHeads<Avx2, Kv, W>::make, LatentHeads<Avx512, Kv, W>::make);
+  decltype(&LatentRows<Avx2, T>::put) put_ = in_force(LatentRows<Avx2, T>::put, LatentRows<Avx512, T>::put);
+  decltype(&LatentRows<Avx2, T>::blend) blend_ = in_force(LatentRows<Avx2, T>::blend, LatentRows<Avx512, T>::blend);
+  decltype(&LatentRows<Avx2, float>::blend) blend_floats_ =
+      in_force(LatentRows<Avx2, float>::blend, LatentRows<Avx512, float>::blend);
+  void (*cached_)(const AttentionTask<T, Kv>&, float*) = prefill_of<T, Kv>(d_.c + d_.r);
+  void (*made_)(const AttentionTask<T, T>&, float*) = prefill_of<T, T>(d_.n + d_.r);
+};
+
+}  // namespace
+
+template <Activation T, CacheOf<T> Kv>
+void latent_write(ThreadPool* pool, const T* c, const T* k_pe, Kv* pages, const int* slots, int rows, int ldc, int ldk,
+                  const LatentDims& d) noexcept {
+  const auto copy = [] {
+    if constexpr (std::same_as<T, Kv>)
+      return [](const T* from, Kv* to, int n) { std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(Kv)); };
+    else
+      return in_force(Convert<Avx2, T, Kv>::row, Convert<Avx512, T, Kv>::row);
+  }();
+  for_rows(pool, rows, d.c + d.r, [&](int first, int count) {
+    for (std::ptrdiff_t r = first; r < first + count; ++r) {
+      Kv* to = pages + static_cast<std::ptrdiff_t>(slots[r]) * (d.c + d.r);
+      copy(c + r * ldc, to, d.c);
+      copy(k_pe + r * ldk, to + d.c, d.r);
+    }
+  });
+}
+
+template <class Q, Activation T, CacheOf<T> Kv>
+void latent_attention(ThreadPool* pool, const kernels::LatentArgs<Q, T, Kv>& a, const LatentDims& d) noexcept {
+  ATOM_ASSERT(a.scale > 0, "scores are scaled after their maximum is taken");
+  Wave<Q, T, Kv> wave(pool, a, d);
+  for (int s = 0; s < a.seqs;) s += wave.run(s);
+}
+
+template void latent_write(ThreadPool*, const float*, const float*, float*, const int*, int, int, int, const LatentDims&) noexcept;
+template void latent_write(ThreadPool*, const bf16*, const bf16*, bf16*, const int*, int, int, int, const LatentDims&) noexcept;
+template void latent_write(ThreadPool*, const float*, const float*, bf16*, const int*, int, int, int, const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<bf16>, float, float>&,
+                               const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<bf16>, bf16, bf16>&, const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<bf16>, float, bf16>&, const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<fp16>, float, float>&,
+                               const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<fp16>, bf16, bf16>&, const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<fp16>, float, bf16>&, const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<float>, float, float>&,
+                               const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<float>, bf16, bf16>&, const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::NoAs<float>, float, bf16>&,
+                               const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::PerToken<int8>, float, float>&,
+                               const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::PerToken<int8>, bf16, bf16>&,
+                               const LatentDims&) noexcept;
+template void latent_attention(ThreadPool*, const kernels::LatentArgs<quant::PerToken<int8>, float, bf16>&,
+                               const LatentDims&) noexcept;
+
+}  // namespace cpu
+
+kernels::LatentScratch kernels::latent_scratch(const LatentDims& d, int heads) noexcept {
+  cpu::Carve expanded(nullptr), absorbed(nullptr);
+  static_cast<void>(cpu::ExpandedMemory<float>(expanded, d));
+  static_cast<void>(cpu::AbsorbedMemory<float>(absorbed, d));
+  return {std::max(expanded.used(), absorbed.used()), cpu::Wave<quant::No, float, float>::shared_bytes(d, heads)};
+}
+
+template <cpu::Activation T>
+void impl<kernels::rope_pairs<T>, Cpu>::run(Cpu::stream pool, const typename kernels::rope_pairs<T>::args& a) noexcept {
+  ATOM_ASSERT(a.rotary_dim % 32 == 0, "rope_pairs: rotary widths are multiples of 32");
+  const auto rotate = cpu::in_force(cpu::LatentRows<cpu::Avx2, T>::rotate_pairs, cpu::LatentRows<cpu::Avx512, T>::rotate_pairs);
+  cpu::for_rows(pool, a.rows, a.heads * a.rotary_dim, [&](int first, int count) {
+    for (std::ptrdiff_t r = first; r < first + count; ++r)
+      rotate(a.x + r * a.ldx, a.heads, a.ldh, a.cos_sin + static_cast<std::ptrdiff_t>(a.positions[r]) * a.rotary_dim, a.rotary_dim);
+  });
+}
+
+template struct impl<kernels::rope_pairs<float>, Cpu>;
+template struct impl<kernels::rope_pairs<bf16>, Cpu>;
+
+}  // namespace atom
