@@ -20,7 +20,9 @@ constexpr Family families[] = {{model::Arch::llama, "Llama", "llama"},
                                {model::Arch::qwen3, "Qwen3", "qwen3"},
                                {model::Arch::mixtral, "Mixtral", "mixtral"},
                                {model::Arch::qwen3_moe, "Qwen3Moe", "qwen3_moe"},
-                               {model::Arch::glm4_moe, "Glm4Moe", "glm4_moe"}};
+                               {model::Arch::glm4_moe, "Glm4Moe", "glm4_moe"},
+                               {model::Arch::deepseek_v2, "DeepseekV2", "deepseek_v2"},
+                               {model::Arch::deepseek_v3, "DeepseekV3", "deepseek_v3"}};
 
 const Family& family_of(model::Arch arch) { return *std::ranges::find(families, arch, &Family::arch); }
 
@@ -50,9 +52,17 @@ void check(const BuildChoice& c, const model::ModelSpec& spec) {
   if (c.quant == "int8" && c.weights != DType::bf16)
     refuse("--quant int8: quantises a BF16 checkpoint, and this one is " + std::string(name_of(c.weights)) + "; use --quant none");
   if (c.tp < 1 || c.tp > 64) refuse("--tp " + std::to_string(c.tp) + ": must be between 1 and 64");
-  if (c.backend == "cpu" && std::ranges::find(cpu_head_dims, spec.attn.head_dim) == std::end(cpu_head_dims))
-    refuse("head_dim " + std::to_string(spec.attn.head_dim) +
-           ": the Cpu kernels cover 16, 32, 64, 96, 128 and 256; use --backend ref, or add an instance (docs/adding_a_kernel.md)");
+  const model::LatentSpec& l = spec.attn.latent;
+  const auto fits = [&] {
+    if (l) return l.rank % 32 == 0 && l.rope % 32 == 0 && l.nope % 32 == 0 && l.value % 32 == 0 && l.value <= spec.attn.head_dim;
+    return std::ranges::find(cpu_head_dims, spec.attn.head_dim) != std::end(cpu_head_dims);
+  };
+  if (c.backend == "cpu" && !fits())
+    refuse(l ? "kv_lora_rank, qk_rope_head_dim, qk_nope_head_dim, v_head_dim: the Cpu kernels cover multiples of 32, and values no "
+               "wider than keys; use --backend ref"
+             : "head_dim " + std::to_string(spec.attn.head_dim) +
+                   ": the Cpu kernels cover 16, 32, 64, 96, 128 and 256; use --backend ref, or add an instance "
+                   "(docs/adding_a_kernel.md)");
 }
 
 std::string_view type_of(DType t) { return t == DType::f32 ? "float" : t == DType::f16 ? "fp16" : "bf16"; }
@@ -71,7 +81,8 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
   check(c, spec);
   // Every member: when ModelSpec gains one, this stops compiling until the member is printed below.
   const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, mtp_layers, moe] = spec;
-  const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias] = attn;
+  const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias, latent] = attn;
+  const auto& [kv_rank, rope, nope, value, q_rank] = latent;
   const auto& [experts, top_k, expert_ff, renormalise, groups, top_groups, shared, dense_layers] = moe;
   std::string dense;
   for (int layer = 0; layer < layers; ++layer)
@@ -93,7 +104,12 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                  .head_dim = " << head_dim << ",\n"
       << "                                                  .qk_norm = " << qk_norm << ",\n"
       << "                                                  .qkv_bias = " << qkv_bias << ",\n"
-      << "                                                  .o_bias = " << o_bias << "},\n"
+      << "                                                  .o_bias = " << o_bias << ",\n"
+      << "                                                  .latent = {.rank = " << kv_rank << ",\n"
+      << "                                                             .rope = " << rope << ",\n"
+      << "                                                             .nope = " << nope << ",\n"
+      << "                                                             .value = " << value << ",\n"
+      << "                                                             .q_rank = " << q_rank << "}},\n"
       << "                                         .mlp_bias = " << mlp_bias << ",\n"
       << "                                         .tied = " << tied << ",\n"
       << "                                         .mtp_layers = " << mtp_layers << ",\n"

@@ -35,6 +35,8 @@ std::string name_of(model::Arch arch) {
     case model::Arch::mixtral: return "Mixtral";
     case model::Arch::qwen3_moe: return "Qwen3Moe";
     case model::Arch::glm4_moe: return "Glm4Moe";
+    case model::Arch::deepseek_v2: return "DeepseekV2";
+    case model::Arch::deepseek_v3: return "DeepseekV3";
   }
   return "unknown";
 }

@@ -12,13 +12,15 @@ using namespace atom::model;
 struct Heads {
   int dim;
   bool norm;  // of q and k
+  LatentSpec latent{};
 };
 
 constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
-  ModelSpec s{.arch = arch,
-              .attn = {.head_dim = heads.dim, .qk_norm = heads.norm, .qkv_bias = dynamic, .o_bias = dynamic},
-              .mlp_bias = dynamic};
-  if (arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe) s.moe = any_moe;
+  ModelSpec s{
+      .arch = arch,
+      .attn = {.head_dim = heads.dim, .qk_norm = heads.norm, .qkv_bias = dynamic, .o_bias = dynamic, .latent = heads.latent},
+      .mlp_bias = dynamic};
+  if (arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe || heads.latent) s.moe = any_moe;
   return s;
 }
 
@@ -39,7 +41,8 @@ template <Arch A, Heads H> inline constexpr ModelSpec admitted = universal_spec(
 // One build. `Also`: architectures that are the same network with other switches, which are holes here.
 template <template <class> class Net, Heads H, class B, class T, class Body, class Head, Arch A, Arch... Also>
 void add_build(engine::Registry& r) {
-  const Name name{H.dim == 64 ? "universal_d64_" : "universal_d128_", Body::name(), "_", type_name<T>};
+  constexpr std::string_view heads = H.latent ? "universal_mla_" : H.dim == 64 ? "universal_d64_" : "universal_d128_";
+  const Name name{heads, Body::name(), "_", type_name<T>};
   auto v = engine::variant<universal<A, H, B, T, Body, Head>, Net>(std::string(std::string_view(name)));
   r.add(v);
   ((v.spec = &admitted<Also, H>, r.add(v)), ...);
@@ -65,6 +68,21 @@ template <template <class> class Net, class B, Arch A, Arch... Also> void add_ne
   add_heads<Net, Heads{128, norm}, B, A, Also...>(r);
 }
 
+/// Latent attention of the widths that DeepSeek published, its queries made of a low-rank row or not. No checkpoint of these is
+/// stored in anything but BF16.
+template <template <class> class Net, class B, Arch A> void add_latent_network(engine::Registry& r) {
+  constexpr LatentSpec full{.rank = 512, .rope = 64, .nope = 128, .value = 128},
+      low{.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic};
+  const auto add = [&]<class T, class Body>(T, Body) {
+    add_build<Net, Heads{192, false, full}, B, T, Body, Body, A>(r);
+    add_build<Net, Heads{192, false, low}, B, T, Body, Body, A>(r);
+  };
+  add(float{}, quant::No{});
+  add(float{}, quant::PerToken<int8>{});
+  add(bf16{}, quant::No{});
+  add(bf16{}, quant::PerToken<int8>{});
+}
+
 /// Those that GPU kernels serve: bf16 throughout, one rank.
 template <template <class> class Net, gpu::Target B, Arch A, Arch... Also> void add_gpu_network(engine::Registry& r) {
   constexpr bool norm = A == Arch::qwen3;
@@ -84,6 +102,10 @@ void add_qwen3_moe_cpu(engine::Registry&);
 void add_qwen3_moe_ref(engine::Registry&);
 void add_glm4_moe_cpu(engine::Registry&);
 void add_glm4_moe_ref(engine::Registry&);
+void add_deepseek_v2_cpu(engine::Registry&);
+void add_deepseek_v2_ref(engine::Registry&);
+void add_deepseek_v3_cpu(engine::Registry&);
+void add_deepseek_v3_ref(engine::Registry&);
 void add_llama_hip(engine::Registry&);  // these two in programs built with ATOM_GPU
 void add_qwen3_hip(engine::Registry&);
 

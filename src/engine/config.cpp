@@ -14,6 +14,7 @@ namespace atom::engine {
 namespace {
 
 using model::Arch;
+using model::RopeConfig;
 
 void read_llama(Fields&, ModelConfig&);
 void read_qwen2(Fields&, ModelConfig&);
@@ -21,11 +22,14 @@ void read_qwen3(Fields&, ModelConfig&);
 void read_mixtral(Fields&, ModelConfig&);
 void read_qwen3_moe(Fields&, ModelConfig&);
 void read_glm4_moe(Fields&, ModelConfig&);
+void read_deepseek_v2(Fields&, ModelConfig&);
+void read_deepseek_v3(Fields&, ModelConfig&);
 
+constexpr int of_latent = -1;
 struct Architecture {
   std::string_view name, model_type;
   Arch arch;
-  int head_dim;                         // where the file gives none; 0: d_model / heads
+  int head_dim;                         // where the file gives none; 0: d_model / heads; of_latent: of latent attention
   void (*read)(Fields&, ModelConfig&);  // what this architecture has of its own
   double rotary_share = 1;              // of a head's channels; where it is not 1, the file may say otherwise
 };
@@ -36,18 +40,20 @@ constexpr Architecture architectures[] = {
     {"MixtralForCausalLM", "mixtral", Arch::mixtral, 0, read_mixtral},
     {"Qwen3MoeForCausalLM", "qwen3_moe", Arch::qwen3_moe, 0, read_qwen3_moe},
     {"Glm4MoeForCausalLM", "glm4_moe", Arch::glm4_moe, 0, read_glm4_moe, 0.5},
+    {"DeepseekV2ForCausalLM", "deepseek_v2", Arch::deepseek_v2, of_latent, read_deepseek_v2},
+    {"DeepseekV3ForCausalLM", "deepseek_v3", Arch::deepseek_v3, of_latent, read_deepseek_v3},
 };
 
 /// Keys of config.json that change nothing here: bookkeeping, training, generation defaults of old files.
 constexpr std::string_view informative[] = {
     "_name_or_path", "transformers_version", "use_cache", "tokenizer_class", "task_specific_params", "pad_token_id", "unk_token_id",
-    "is_llama_config", "transformers.js_config",
+    "is_llama_config", "transformers.js_config", "auto_map",
     // training
-    "router_aux_loss_coef", "router_jitter_noise", "output_router_logits", "attention_dropout", "hidden_dropout",
-    "initializer_range", "gradient_checkpointing", "unsloth_fixed", "unsloth_version",
+    "router_aux_loss_coef", "router_jitter_noise", "output_router_logits", "attention_dropout", "hidden_dropout", "aux_loss_alpha",
+    "seq_aux", "initializer_range", "gradient_checkpointing", "unsloth_fixed", "unsloth_version",
     // how frameworks split or call the computation, not what it is; pretraining_tp is one of them
-    "pretraining_tp", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "torchscript", "return_dict",
-    "output_attentions", "output_hidden_states", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder",
+    "pretraining_tp", "ep_size", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "torchscript",
+    "return_dict", "output_attentions", "output_hidden_states", "chunk_size_feed_forward", "is_decoder", "is_encoder_decoder",
     // generation_config.json has replaced these
     "do_sample", "temperature", "top_k", "top_p", "max_length", "min_length"};
 
@@ -115,7 +121,22 @@ void refuse_unsupported(Fields& fields) {
   }
 }
 
-int read_head_dim(Fields& fields, const Architecture& architecture, const model::ModelSpec& spec) {
+/// Returns the width of queries and keys. Files give others too, by names that say less.
+int read_latent(Fields& fields, model::LatentSpec& l) {
+  constexpr Range<int> width{2, 1024};
+  l.q_rank = fields.integer("q_lora_rank", {1, 1 << 14}, 0);
+  l.rank = fields.integer("kv_lora_rank", width, 512);
+  l.rope = fields.integer("qk_rope_head_dim", width, 64);
+  l.nope = fields.integer("qk_nope_head_dim", width, 128);
+  l.value = fields.integer("v_head_dim", width, 128);
+  if (l.rope % 2 != 0) fields.problem("qk_rope_head_dim", std::to_string(l.rope) + " is odd; rotary embedding pairs channels");
+  static_cast<void>(fields.find("head_dim"));
+  static_cast<void>(fields.find("qk_head_dim"));
+  return l.nope + l.rope;
+}
+
+int read_head_dim(Fields& fields, const Architecture& architecture, model::ModelSpec& spec) {
+  if (architecture.head_dim == of_latent) return read_latent(fields, spec.attn.latent);
   constexpr Range<int> accepted{2, 1024};
   const int heads = spec.attn.heads;
   if (fields.find("head_dim") || architecture.head_dim) {
@@ -152,7 +173,8 @@ void read_decoder(Fields& fields, const Architecture& architecture, ModelConfig&
   auto& numbers = c.numbers;
   numbers.rms_eps = static_cast<float>(fields.number("rms_norm_eps", {1e-12, 0.1}, 1e-6));
   numbers.max_position = fields.integer("max_position_embeddings", {1, 1 << 28});
-  numbers.rope = read_rope(fields, attn.head_dim, numbers.max_position, architecture.rotary_share);
+  const int rotating = attn.latent ? attn.latent.rope : attn.head_dim;
+  numbers.rope = read_rope(fields, rotating, numbers.max_position, architecture.rotary_share);
   if (attn.head_dim > 0) numbers.attn_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(attn.head_dim)));
 
   c.dtype = read_dtype(fields);
@@ -262,6 +284,49 @@ void read_grouped_experts(Fields& fields, ModelConfig& c, const model::MoeSpec& 
 void expect_text(Fields& fields, std::string_view key, std::string_view only) {
   if (const std::string text = fields.text(key, only); text != only) {
     fields.problem(key, in_quotes(text) + " is not supported for this architecture; " + std::string(only) + " is");
+  }
+}
+
+/// yarn sharpens scores as it stretches: by the square of what it would scale angles by.
+void sharpen(model::Numbers& n) {
+  const RopeConfig& r = n.rope;
+  if (r.kind != RopeConfig::Kind::yarn || r.factor <= 1) return;
+  const double m = 0.1 * r.mscale_all_dim * std::log(r.factor) + 1;
+  n.attn_scale = static_cast<float>(static_cast<double>(n.attn_scale) * m * m);
+}
+
+/// What the two DeepSeeks share. attention_bias is of what is made of the hidden state, and of the output.
+void read_latent_decoder(Fields& fields, ModelConfig& c) {
+  c.spec.attn.qkv_bias = c.spec.attn.o_bias = fields.flag("attention_bias", false);
+  c.spec.attn.kv_heads = c.spec.attn.heads;  // all share one row
+  if (fields.flag("mlp_bias", false)) fields.problem("mlp_bias", "true is not supported for this architecture");
+  sharpen(c.numbers);
+}
+
+void read_deepseek_v2(Fields& fields, ModelConfig& c) {
+  read_latent_decoder(fields, c);
+  read_grouped_experts(fields, c, {.experts = 64, .top_k = 6, .d_ff = 1407, .shared = 2}, 0);
+  expect_text(fields, "scoring_func", "softmax");
+  const std::string method = fields.text("topk_method", "greedy");
+  if (method == "greedy") {  // then groups, if there are any, are of another use
+    c.spec.moe.groups = c.spec.moe.top_groups = 1;
+  } else if (method != "group_limited_greedy") {
+    fields.problem("topk_method", in_quotes(method) + " is not supported; greedy and group_limited_greedy are");
+  }
+  if (c.spec.moe.renormalise) {
+    fields.problem("norm_topk_prob", "true is not supported for this architecture: implementations differ in what it means");
+  }
+}
+
+void read_deepseek_v3(Fields& fields, ModelConfig& c) {
+  read_latent_decoder(fields, c);
+  const model::MoeSpec otherwise{
+      .experts = 256, .top_k = 8, .d_ff = 2048, .renormalise = 1, .groups = 8, .top_groups = 4, .shared = 1};
+  read_grouped_experts(fields, c, otherwise, 3);
+  expect_text(fields, "scoring_func", "sigmoid");
+  expect_text(fields, "topk_method", "noaux_tc");
+  if (!fields.flag("rope_interleave", true)) {
+    fields.problem("rope_interleave", "false is not supported: neighbouring channels rotate together");
   }
 }
 

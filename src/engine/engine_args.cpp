@@ -21,10 +21,25 @@ using Level = CompilationLevel;
 /// Every dimension is a constant of the program.
 bool specialised(const Variant& v) {
   const model::ModelSpec& s = *v.spec;
-  const auto holes = {
-      s.d_model,       s.d_ff,           s.vocab,      s.layers,      s.attn.heads, s.attn.kv_heads, s.attn.head_dim,
-      s.attn.qkv_bias, s.attn.o_bias,    s.mlp_bias,   s.moe.experts, s.moe.top_k,  s.moe.d_ff,      s.moe.renormalise,
-      s.moe.groups,    s.moe.top_groups, s.moe.shared, v.tp};
+  const auto holes = {s.d_model,
+                      s.d_ff,
+                      s.vocab,
+                      s.layers,
+                      s.attn.heads,
+                      s.attn.kv_heads,
+                      s.attn.head_dim,
+                      s.attn.qkv_bias,
+                      s.attn.o_bias,
+                      s.mlp_bias,
+                      s.moe.experts,
+                      s.moe.top_k,
+                      s.moe.d_ff,
+                      s.moe.renormalise,
+                      s.moe.groups,
+                      s.moe.top_groups,
+                      s.moe.shared,
+                      s.attn.latent.q_rank,
+                      v.tp};
   return std::ranges::find(holes, dynamic) == holes.end();
 }
 
@@ -62,8 +77,7 @@ void decide_graphs(Config& c) {
 /// fp8 caches are not built; of the others a build has one, which shows in the bytes of a token.
 void decide_kv_dtype(Config& c, const MemoryUse& one_page) {
   const model::ModelSpec& s = c.hf_config.spec;
-  const int heads = std::max(s.attn.kv_heads, c.tensor_parallel_size);
-  const double elements = 2.0 * page * heads * s.attn.head_dim * s.layers;
+  const double elements = double{page} * model::cache_elements(s, c.tensor_parallel_size) * s.layers;
   const std::string built = static_cast<double>(one_page.kv_cache) < 3 * elements ? "bf16" : "f32";
   if (c.kv_cache_dtype == "fp8") refuse("kv_cache_dtype", "fp8 caches are not built; use auto");
   if (c.kv_cache_dtype != "auto" && c.kv_cache_dtype != built)

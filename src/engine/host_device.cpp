@@ -9,6 +9,7 @@
 #include "atom/engine/system_memory.hpp"
 #include "atom/ops/attention_cpu.hpp"
 #include "atom/ops/linear_cpu.hpp"
+#include "atom/ops/mla_cpu.hpp"
 
 namespace atom::engine {
 
@@ -17,8 +18,13 @@ namespace {
 // What the Cpu kernels need of a pool, whatever the batch.
 kernels::LinearScratch kernel_scratch(const DeviceRequest& r) {
   const model::ModelSpec local = model::shard(r.whole, r.rank);
-  auto scratch = kernels::linear_scratch(std::max(
-      {local.d_model, local.d_ff, local.moe.d_ff, model::size(local, model::Axis::shared_ff), model::size(local, model::Axis::q)}));
+  const auto width = [&](model::Axis a) { return model::size(local, a); };
+  auto scratch = kernels::linear_scratch(std::max({local.d_model, local.d_ff, local.moe.d_ff, width(model::Axis::shared_ff),
+                                                   width(model::Axis::q), width(model::Axis::q_rank), width(model::Axis::value)}));
+  if (const model::LatentSpec& l = local.attn.latent) {
+    const auto latent = kernels::latent_scratch({l.rank, l.rope, l.nope, l.value}, local.attn.heads);
+    return {std::max(scratch.thread, latent.thread), std::max(scratch.shared, latent.shared)};
+  }
   scratch.thread = std::max(scratch.thread, attention_scratch_bytes(local.attn.heads, local.attn.kv_heads, local.attn.head_dim));
   return scratch;
 }

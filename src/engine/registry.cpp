@@ -18,6 +18,8 @@ std::string describe(const model::ModelSpec& s) {
       case model::Arch::mixtral: return "Mixtral";
       case model::Arch::qwen3_moe: return "Qwen3-MoE";
       case model::Arch::glm4_moe: return "GLM4-MoE";
+      case model::Arch::deepseek_v2: return "DeepSeek-V2";
+      case model::Arch::deepseek_v3: return "DeepSeek-V3";
     }
     return "?";
   }();

@@ -43,9 +43,10 @@ struct RandomCheckpoint {
   int d_model = 64, d_ff = 96, vocab = 101, layers = 2, heads = 4, kv_heads = 2, head_dim = 64;
   bool tied = true;
   DType dtype = DType::bf16;
-  int experts = 5, top_k = 2, expert_ff = 48;  // Mixtral (whose experts are d_ff wide) and Qwen3-MoE only
-  std::vector<int> dense_layers{};             // Qwen3-MoE: mlp_only_layers; GLM: the first ones
-  int shared = 2;                              // GLM
+  int experts = 5, top_k = 2, expert_ff = 48;           // Mixtral (whose experts are d_ff wide) and Qwen3-MoE only
+  std::vector<int> dense_layers{};                      // Qwen3-MoE: mlp_only_layers; GLM: the first ones
+  int shared = 2;                                       // GLM, DeepSeek
+  int rank = 512, rope = 64, value = 128, q_rank = 96;  // DeepSeek, whose heads are 128 + rope wide; q_rank: V3
 
   struct Tensor {
     std::string name;
@@ -74,11 +75,13 @@ struct RandomCheckpoint {
       const std::string p = "model.layers." + std::to_string(l) + ".";
       add(p + "input_layernorm.weight", {d_model}, 0.1f, 1);
       add(p + "post_attention_layernorm.weight", {d_model}, 0.1f, 1);
+      if (deepseek()) latent_attention(p + "self_attn.", add);
       for (auto [name, rows] : {std::pair{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}) {
+        if (deepseek()) break;
         add(p + "self_attn." + name + ".weight", {rows, d_model}, 0.12f);
         if (qwen2 || glm4()) add(p + "self_attn." + name + ".bias", {rows}, 0.3f);
       }
-      add(p + "self_attn.o_proj.weight", {d_model, q}, 0.08f);
+      if (!deepseek()) add(p + "self_attn.o_proj.weight", {d_model, q}, 0.08f);
       if (qwen3 || glm4())
         add(p + "self_attn.q_norm.weight", {head_dim}, 0.2f, 1), add(p + "self_attn.k_norm.weight", {head_dim}, 0.2f, 1);
       const auto mlp = [&](const std::string& path, std::initializer_list<const char*> gate_up_down, int width) {
@@ -88,11 +91,11 @@ struct RandomCheckpoint {
         add(path + names[2] + ".weight", {d_model, width}, 0.12f);
       };
       const bool is_dense = std::find(dense_layers.begin(), dense_layers.end(), l) != dense_layers.end();
-      if (mixtral() || ((qwen3_moe() || glm4()) && !is_dense)) {
+      if (mixtral() || ((qwen3_moe() || glm4() || deepseek()) && !is_dense)) {
         const std::string moe = p + (mixtral() ? "block_sparse_moe." : "mlp.");
         add(moe + "gate.weight", {experts, d_model}, 0.3f);
-        if (glm4()) add(moe + "gate.e_score_correction_bias", {experts}, 0.5f);
-        if (glm4()) mlp(moe + "shared_experts.", {"gate_proj", "up_proj", "down_proj"}, shared * expert_ff);
+        if (glm4() || deepseek_v3()) add(moe + "gate.e_score_correction_bias", {experts}, 0.5f);
+        if (glm4() || deepseek()) mlp(moe + "shared_experts.", {"gate_proj", "up_proj", "down_proj"}, shared * expert_ff);
         for (int e = 0; e < experts; ++e) {
           const std::string expert = moe + "experts." + std::to_string(e) + ".";
           if (mixtral())
@@ -118,8 +121,8 @@ struct RandomCheckpoint {
     std::ofstream(directory + "/config.json")
         << "{\"architectures\": [\"" << architecture << "\"], \"hidden_size\": " << d_model << ", \"intermediate_size\": " << d_ff
         << ", \"num_hidden_layers\": " << layers << ", \"num_attention_heads\": " << heads
-        << ", \"num_key_value_heads\": " << kv_heads << ", \"head_dim\": " << head_dim << ", \"vocab_size\": " << vocab
-        << ", \"max_position_embeddings\": 256"
+        << ", \"num_key_value_heads\": " << (deepseek() ? heads : kv_heads) << ", \"head_dim\": " << head_dim
+        << ", \"vocab_size\": " << vocab << ", \"max_position_embeddings\": 256"
         << ", \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", \"torch_dtype\": \"" << spelled
         << "\", \"tie_word_embeddings\": " << (tied ? "true" : "false") << moe_members() << "}";
     std::vector<engine::NamedTensor> named;
@@ -140,15 +143,34 @@ struct RandomCheckpoint {
   [[nodiscard]] bool mixtral() const { return architecture.starts_with("Mixtral"); }
   [[nodiscard]] bool qwen3_moe() const { return architecture.starts_with("Qwen3Moe"); }
   [[nodiscard]] bool glm4() const { return architecture.starts_with("Glm4Moe"); }
+  [[nodiscard]] bool deepseek() const { return architecture.starts_with("Deepseek"); }
+  [[nodiscard]] bool deepseek_v3() const { return architecture.starts_with("DeepseekV3"); }
+  void latent_attention(const std::string& p, auto& add) const {
+    const int key = 128 + rope;
+    if (deepseek_v3()) {
+      add(p + "q_a_proj.weight", {q_rank, d_model}, 0.12f);
+      add(p + "q_a_layernorm.weight", {q_rank}, 0.1f, 1);
+    }
+    add(p + (deepseek_v3() ? "q_b_proj.weight" : "q_proj.weight"), {heads * key, deepseek_v3() ? q_rank : d_model}, 0.1f);
+    add(p + "kv_a_proj_with_mqa.weight", {rank + rope, d_model}, 0.12f);
+    add(p + "kv_a_layernorm.weight", {rank}, 0.1f, 1);
+    add(p + "kv_b_proj.weight", {heads * (128 + value), rank}, 0.04f);
+    add(p + "o_proj.weight", {d_model, heads * value}, 0.08f);
+  }
   [[nodiscard]] std::string moe_members() const {
     const auto member = [](const char* key, const std::string& value) { return std::string(", \"") + key + "\": " + value; };
     const std::string chosen = member("num_experts_per_tok", std::to_string(top_k));
     if (mixtral()) return member("num_local_experts", std::to_string(experts)) + chosen;
+    const std::string grouped = member("n_routed_experts", std::to_string(experts)) + chosen +
+                                member("moe_intermediate_size", std::to_string(expert_ff)) +
+                                member("n_shared_experts", std::to_string(shared)) + member("routed_scaling_factor", "1.5") +
+                                member("first_k_dense_replace", std::to_string(dense_layers.size()));
     if (glm4())
-      return member("n_routed_experts", std::to_string(experts)) + chosen +
-             member("moe_intermediate_size", std::to_string(expert_ff)) + member("n_shared_experts", std::to_string(shared)) +
-             member("routed_scaling_factor", "1.5") + member("first_k_dense_replace", std::to_string(dense_layers.size())) +
-             member("attention_bias", "true") + member("use_qk_norm", "true") + member("num_nextn_predict_layers", "1");
+      return grouped + member("attention_bias", "true") + member("use_qk_norm", "true") + member("num_nextn_predict_layers", "1");
+    if (deepseek())
+      return grouped + member("kv_lora_rank", std::to_string(rank)) + member("qk_rope_head_dim", std::to_string(rope)) +
+             member("v_head_dim", std::to_string(value)) + member("n_group", "1") + member("topk_group", "1") +
+             (deepseek_v3() ? member("q_lora_rank", std::to_string(q_rank)) : "");
     if (!qwen3_moe()) return {};
     std::string dense;
     for (int layer : dense_layers) dense += (dense.empty() ? "" : ", ") + std::to_string(layer);

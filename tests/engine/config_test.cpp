@@ -1,5 +1,6 @@
 #include "atom/engine/config.hpp"
 
+#include <cmath>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -168,6 +169,84 @@ TEST(Config, ReadsGlm4Moe) {
   EXPECT_EQ(other.spec.mtp_layers, 1);
 }
 
+// Both read as transformers 5 writes them, and as published.
+TEST(Config, ReadsDeepseekV2) {
+  const ModelConfig c = read_config(data + "deepseek_v2");
+  EXPECT_EQ(c.spec.arch, Arch::deepseek_v2);
+  EXPECT_EQ(
+      c.spec.attn,
+      (model::AttnSpec{
+          .heads = 2, .kv_heads = 2, .head_dim = 96, .latent = {.rank = 128, .rope = 32, .nope = 64, .value = 64, .q_rank = 0}}));
+  EXPECT_EQ(c.spec.moe,
+            (model::MoeSpec{.experts = 8, .top_k = 3, .d_ff = 32, .groups = 4, .top_groups = 2, .shared = 2, .dense_layers = {0}}));
+  EXPECT_EQ(c.numbers.rope.rotary_dim, 32);
+  const double m = 0.1 * 0.707 * std::log(4.0) + 1;
+  EXPECT_NEAR(c.numbers.attn_scale, m * m / std::sqrt(96.0), 1e-7);
+  EXPECT_TRUE(c.unknown_keys.empty()) << c.unknown_keys[0];
+  const ModelConfig defaults = read("DeepseekV2", {});
+  EXPECT_EQ(defaults.spec.attn.latent, (model::LatentSpec{.rank = 512, .rope = 64, .nope = 128, .value = 128}));
+  EXPECT_EQ(defaults.spec.moe, (model::MoeSpec{.experts = 64, .top_k = 6, .d_ff = 1407, .shared = 2}));
+  EXPECT_EQ(read("DeepseekV2", {{"n_group", "4"}, {"topk_group", "2"}}).spec.moe.groups, 1) << "greedy";
+  expect_refused("norm_topk_prob", "true",
+                 "norm_topk_prob: true is not supported for this architecture: implementations differ in what it means",
+                 "DeepseekV2");
+  expect_refused("topk_method", "\"noaux_tc\"", "topk_method: \"noaux_tc\" is not supported; greedy and group_limited_greedy are",
+                 "DeepseekV2");
+}
+
+TEST(Config, ReadsDeepseekV3) {
+  const ModelConfig c = read("DeepseekV3", {{"auto_map", "{}"},
+                                            {"attention_bias", "false"},
+                                            {"aux_loss_alpha", "0.001"},
+                                            {"ep_size", "1"},
+                                            {"first_k_dense_replace", "1"},
+                                            {"head_dim", "64"},
+                                            {"kv_lora_rank", "512"},
+                                            {"q_lora_rank", "1536"},
+                                            {"qk_head_dim", "192"},
+                                            {"qk_nope_head_dim", "128"},
+                                            {"qk_rope_head_dim", "64"},
+                                            {"v_head_dim", "128"},
+                                            {"n_routed_experts", "256"},
+                                            {"n_shared_experts", "1"},
+                                            {"num_experts_per_tok", "8"},
+                                            {"moe_intermediate_size", "2048"},
+                                            {"moe_layer_freq", "1"},
+                                            {"n_group", "8"},
+                                            {"topk_group", "4"},
+                                            {"norm_topk_prob", "true"},
+                                            {"num_nextn_predict_layers", "1"},
+                                            {"routed_scaling_factor", "2.5"},
+                                            {"rope_interleave", "true"},
+                                            {"rope_scaling", R"({"type": "yarn", "factor": 40, "beta_fast": 32, "beta_slow": 1,
+        "mscale": 1.0, "mscale_all_dim": 1.0, "original_max_position_embeddings": 4096})"},
+                                            {"scoring_func", "\"sigmoid\""},
+                                            {"seq_aux", "true"},
+                                            {"topk_method", "\"noaux_tc\""}});
+  EXPECT_EQ(c.spec.arch, Arch::deepseek_v3);
+  EXPECT_EQ(c.spec.attn, (model::AttnSpec{.heads = 4,
+                                          .kv_heads = 4,
+                                          .head_dim = 192,
+                                          .latent = {.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = 1536}}));
+  EXPECT_EQ(c.spec.moe, (model::MoeSpec{.experts = 256,
+                                        .top_k = 8,
+                                        .d_ff = 2048,
+                                        .renormalise = 1,
+                                        .groups = 8,
+                                        .top_groups = 4,
+                                        .shared = 1,
+                                        .dense_layers = {0}}));
+  EXPECT_EQ(c.spec.mtp_layers, 1);
+  EXPECT_EQ(c.numbers.routed_scale, 2.5f);
+  EXPECT_NEAR(c.numbers.attn_scale, 0.1352338, 1e-6) << "the published value";
+  EXPECT_TRUE(c.unknown_keys.empty()) << c.unknown_keys[0];
+  EXPECT_EQ(read("DeepseekV3", {{"num_hidden_layers", "4"}}).spec.moe.dense_layers, (model::LayerSet{0, 1, 2}));
+  expect_refused("rope_interleave", "false", "rope_interleave: false is not supported: neighbouring channels rotate together",
+                 "DeepseekV3");
+  expect_refused("qk_rope_head_dim", "63", "qk_rope_head_dim: 63 is odd; rotary embedding pairs channels", "DeepseekV3");
+  expect_refused("kv_lora_rank", "0", "kv_lora_rank: expected 2 to 1024, found 0", "DeepseekV3");
+}
+
 TEST(Config, RefusesGroupsThatCannotBe) {
   expect_refused("n_group", "7", "n_group: 128 experts are not 7 equal groups", "Glm4Moe");
   expect_refused("topk_group", "2", "topk_group: 2 of 1 groups cannot be chosen", "Glm4Moe");
@@ -261,7 +340,7 @@ TEST(Config, FallsBackToModelType) {
   EXPECT_EQ(read("x", {{"architectures", "[]"}, {"model_type", "\"llama\""}}).spec.arch, Arch::llama);
   const std::string supported =
       "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
-      "MixtralForCausalLM, Qwen3MoeForCausalLM, Glm4MoeForCausalLM";
+      "MixtralForCausalLM, Qwen3MoeForCausalLM, Glm4MoeForCausalLM, DeepseekV2ForCausalLM, DeepseekV3ForCausalLM";
   EXPECT_EQ(error("x", {{"architectures", "null"}}), "config.json: model_type: missing" + supported);
   EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}),
             "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)

@@ -1,16 +1,13 @@
 // Whole models against logits that an independent implementation computed in float32 on the same bf16 weights.
-#include <cmath>
+#include "golden.hpp"
+
 #include <gtest/gtest.h>
 #include <string>
 
-#include "atom/engine/session.hpp"
-#include "atom/engine/universal.hpp"
-
-#include "checkpoints.hpp"
-#include "router_margin.hpp"
-
 namespace atom::engine {
 namespace {
+
+using namespace test;
 
 struct Case {
   const char* model;
@@ -19,64 +16,6 @@ struct Case {
   int tp;
 };
 
-struct Difference {
-  double worst = 0, relative = 0;  // max |difference|, relative L2
-};
-Difference difference(const std::vector<float>& got, const std::vector<float>& want) {
-  Difference d;
-  double num = 0, den = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double e = double{got[i]} - double{want[i]};
-    d.worst = std::isfinite(e) ? std::fmax(d.worst, std::fabs(e)) : double{INFINITY};
-    num += e * e;
-    den += double{want[i]} * double{want[i]};
-  }
-  d.relative = std::sqrt(num / den);
-  return d;
-}
-
-ExecutorOptions options(const std::string& dir, const char* backend, DType act, int tp, int max_rows = 64) {
-  ExecutorOptions o;
-  o.model_dir = dir;
-  o.backend = backend;
-  o.act = act;
-  o.tensor_parallel_size = tp;
-  o.threads = 2;
-  o.max_rows = max_rows;
-  o.max_logits = 64;
-  o.context_tokens = 256;
-  return o;
-}
-
-std::vector<float> all_logits(const ExecutorOptions& o, const std::vector<int>& ids) {
-  Executor executor(o, universal_builds());
-  Session session(executor);
-  std::vector<float> all;
-  const auto vocab = static_cast<std::size_t>(executor.config().spec.vocab);
-  session.feed_all(ids, [&](std::size_t, const float* rows, std::size_t n) { all.insert(all.end(), rows, rows + n * vocab); });
-  return all;
-}
-
-std::string dir_of(const char* model) { return std::string(ATOM_TEST_DATA) + "/hf/" + model; }
-
-/// Of a mixture of experts, keeps the rows whose router is sure: beyond `margin`, rounding does not change the choice.
-void keep_sure_rows(const char* model, const std::vector<int>& ids, float margin, std::vector<float>& got,
-                    std::vector<float>& want) {
-  constexpr std::string_view mixtures[] = {"mixtral", "qwen3_moe", "glm4_moe"};
-  if (std::ranges::find(mixtures, model) == std::end(mixtures)) return;
-  const auto margins = test::margins_of(dir_of(model), ids);
-  const std::size_t vocab = want.size() / ids.size();
-  std::size_t kept = 0;
-  for (std::size_t r = 0; r < ids.size(); ++r) {
-    if (margins[r] < margin) continue;
-    const auto move = [&](std::vector<float>& rows) { std::copy_n(rows.data() + r * vocab, vocab, rows.data() + kept * vocab); };
-    move(got), move(want), ++kept;
-  }
-  EXPECT_GT(2 * kept, ids.size()) << "too little is left to compare";
-  got.resize(kept * vocab);
-  want.resize(kept * vocab);
-}
-
 class Golden : public testing::TestWithParam<Case> {};
 
 TEST_P(Golden, LogitsMatch) {
@@ -84,7 +23,7 @@ TEST_P(Golden, LogitsMatch) {
   const SafeTensors golden(dir_of(model) + "/golden.safetensors");
   const auto ids = test::ids(golden, "input_ids");
   auto got = all_logits(options(dir_of(model), backend, act, tp), ids), want = test::floats(golden, "logits");
-  if (act == DType::bf16) keep_sure_rows(model, ids, 0.02f, got, want);
+  if (act == DType::bf16) keep_sure_rows(dir_of(model), ids, 0.02f, got, want);
   const auto d = difference(got, want);
   if (act == DType::f32)
     EXPECT_LE(d.worst, 2e-3);
@@ -139,7 +78,7 @@ TEST(Prefill, ChunksDoNotMatter) {
 // dense layers too.
 TEST(TensorParallel, RanksGiveOneRanksLogits) {
   for (const char* architecture : {"Qwen3ForCausalLM", "Qwen2ForCausalLM", "LlamaForCausalLM", "MixtralForCausalLM",
-                                   "Qwen3MoeForCausalLM", "Glm4MoeForCausalLM"})
+                                   "Qwen3MoeForCausalLM", "Glm4MoeForCausalLM", "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"})
     for (const char* backend : {"ref", "cpu"}) {
       test::TempDir dir;
       const bool glm4 = std::string_view(architecture).starts_with("Glm4");
@@ -206,7 +145,7 @@ TEST(Int8, FollowsReferenceAndGolden) {
     EXPECT_LE(difference(cpu, ref).relative, 1e-2) << model;
     const auto near_golden = [&](std::vector<float> got) {
       auto want = test::floats(golden, "logits");
-      keep_sure_rows(model, ids, 0.12f, got, want);
+      keep_sure_rows(dir_of(model), ids, 0.12f, got, want);
       EXPECT_LE(difference(got, want).relative, 5e-2) << model;
     };
     near_golden(cpu);

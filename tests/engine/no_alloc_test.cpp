@@ -35,10 +35,10 @@ void expect_no_news(const std::string& dir, const char* backend, const char* qua
 }
 
 TEST(DecodeStep, AllocatesNothing) {
-  for (const char* architecture : {"Qwen3ForCausalLM", "Qwen3MoeForCausalLM"}) {
+  for (const char* architecture : {"Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "DeepseekV3ForCausalLM"}) {
     SCOPED_TRACE(architecture);
     test::TempDir dir;
-    test::RandomCheckpoint{.architecture = architecture, .layers = 3, .dense_layers = {1}}.fill().write(dir.path());
+    test::RandomCheckpoint{.architecture = architecture, .layers = 3, .dense_layers = {0}}.fill().write(dir.path());
     for (const char* backend : {"cpu", "ref"})
       for (const char* quant : {"none", "int8"})
         for (int tp : {1, 2}) expect_no_news(dir.path(), backend, quant, tp);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "atom/engine/session.hpp"
+#include "atom/model/deepseek_v3.hpp"
 #include "atom/model/glm4_moe.hpp"
 #include "atom/model/mixtral.hpp"
 #include "atom/model/qwen3_moe.hpp"
@@ -34,6 +35,17 @@ struct watched_qwen3_moe : watched {
   static constexpr model::ModelSpec spec{
       .arch = model::Arch::qwen3_moe, .attn = {.head_dim = 128, .qk_norm = true}, .moe = model::any_moe};
 };
+struct watched_deepseek_v2 : watched {
+  static constexpr model::ModelSpec spec{.arch = model::Arch::deepseek_v2,
+                                         .attn = {.head_dim = 96, .latent = {.rank = 128, .rope = 32, .nope = 64, .value = 64}},
+                                         .moe = model::any_moe};
+};
+struct watched_deepseek_v3 : watched {
+  static constexpr model::ModelSpec spec{
+      .arch = model::Arch::deepseek_v3,
+      .attn = {.head_dim = 192, .latent = {.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic}},
+      .moe = model::any_moe};
+};
 struct watched_glm4_moe : watched {
   static constexpr model::ModelSpec spec{
       .arch = model::Arch::glm4_moe, .attn = {.head_dim = 128, .qk_norm = true, .qkv_bias = dynamic}, .moe = model::any_moe};
@@ -57,11 +69,28 @@ template <moe::TopKRule Rule> struct impl<kernels::route_topk<Rule>, test::Watch
         else
           return logit;
       };
+      const auto closer = [&](float distance) {
+        float& margin = test::router_margins[static_cast<std::size_t>(r)];
+        margin = std::min(margin, per_score * distance);
+      };
+      // Groups first: the distance of the last one chosen to the first that was not.
+      const int size = a.experts / a.groups;
+      std::vector<float> group, sorted;
+      for (int g = 0; g < a.groups; ++g) {
+        std::vector<float> values;
+        for (int e = g * size; e < (g + 1) * size; ++e) values.push_back(value(e));
+        std::sort(values.rbegin(), values.rend());
+        group.push_back(Rule::biased && size > 1 ? values[0] + values[1] : values[0]);
+      }
+      sorted = group;
+      std::sort(sorted.rbegin(), sorted.rend());
+      const auto last_group = static_cast<std::size_t>(a.top_groups - 1);
+      if (a.top_groups < a.groups) closer(sorted[last_group] - sorted[last_group + 1]);
       const int* chosen = a.expert + r * a.top_k;
       const float last = value(chosen[a.top_k - 1]);
       for (int e = 0; e < a.experts; ++e) {
-        float& margin = test::router_margins[static_cast<std::size_t>(r)];
-        if (std::find(chosen, chosen + a.top_k, e) == chosen + a.top_k) margin = std::min(margin, per_score * (last - value(e)));
+        const bool takes_part = group[static_cast<std::size_t>(e / size)] >= sorted[last_group];
+        if (takes_part && std::find(chosen, chosen + a.top_k, e) == chosen + a.top_k) closer(last - value(e));
       }
     }
   }
@@ -76,6 +105,8 @@ inline std::vector<float> margins_of(const std::string& model_dir, const std::ve
   builds.add(engine::variant<watched_mixtral, model::Mixtral>("watched_mixtral"));
   builds.add(engine::variant<watched_qwen3_moe, model::Qwen3Moe>("watched_qwen3_moe"));
   builds.add(engine::variant<watched_glm4_moe, model::Glm4Moe>("watched_glm4_moe"));
+  builds.add(engine::variant<watched_deepseek_v2, model::DeepseekV2>("watched_deepseek_v2"));
+  builds.add(engine::variant<watched_deepseek_v3, model::DeepseekV3>("watched_deepseek_v3"));
   engine::ExecutorOptions o;
   o.model_dir = model_dir;
   o.backend = "ref";

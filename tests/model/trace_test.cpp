@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "atom/engine/loader.hpp"
+#include "atom/model/deepseek_v3.hpp"
 #include "atom/model/llama.hpp"
 #include "atom/model/mixtral.hpp"
 #include "atom/model/qwen2.hpp"
@@ -43,7 +44,7 @@ template <class M, template <class> class Net> Trace trace(const ModelSpec& whol
   ctx.whole = whole;
   ctx.local = shard(whole, rank);
   ctx.rank = rank;
-  ctx.numbers.rope.rotary_dim = whole.attn.head_dim;
+  ctx.numbers.rope.rotary_dim = whole.attn.latent ? whole.attn.latent.rope : whole.attn.head_dim;
   ctx.batch.first_row = first_row;
   ctx.batch.context = &context;
   ctx.batch.logit_rows = &last;
@@ -109,6 +110,20 @@ TEST(Trace, Qwen2Dynamic) { expect_trace<qwen2_dynamic, Qwen2>("qwen2_0_5b_dynam
 
 TEST(Trace, Qwen3MoeDynamic) { expect_trace<qwen3_moe_dynamic, Qwen3Moe>("qwen3_30b_a3b_dynamic", qwen3_30b_a3b, 1); }
 TEST(Trace, MixtralInt8OnTwoRanks) { expect_trace<mixtral_int8, Mixtral>("mixtral_8x7b_int8_tp2", mixtral_8x7b, 2); }
+
+TEST(Trace, DeepseekV2LiteInt8) { expect_trace<deepseek_v2_lite_int8, DeepseekV2>("deepseek_v2_lite_int8", v2_lite, 1); }
+TEST(Trace, DeepseekV3OnEightRanks) { expect_trace<deepseek_v3_dynamic, DeepseekV3>("deepseek_v3_tp8", v3, 8); }
+
+/// The cache of DeepSeek-V3 holds 576 numbers per token and layer, and a step reads each once, for all of a rank's heads.
+TEST(Trace, LatentRowsAreReadOnce) {
+  const auto bytes = [](int context) {
+    double sum = 0;
+    for (const auto& launch : trace<deepseek_v3_dynamic, DeepseekV3>(v3, 8, 1, context).launches)
+      if (std::string_view(launch.name).starts_with("latent_attention<")) sum += launch.cost.bytes;
+    return sum;
+  };
+  EXPECT_DOUBLE_EQ(bytes(5000) - bytes(4000), 1000.0 * 61 * 576 * 2);
+}
 
 /// A token of Qwen3-30B-A3B reads 8 of a layer's 128 experts, of three matrices each.
 TEST(Trace, DecodeReadsTheChosenExpertsOnly) {

@@ -45,6 +45,20 @@ struct mixtral_int8 : base {
   using quants = Quants<quant::PerToken<int8>>;
 };
 
+// Attention of published widths; V2-Lite makes queries of the hidden state, V3 of a low-rank row.
+inline constexpr LatentSpec v2_lite_heads{.rank = 512, .rope = 64, .nope = 128, .value = 128};
+struct deepseek_v2_lite_int8 : base {
+  static constexpr ModelSpec spec{.arch = Arch::deepseek_v2, .attn = {.head_dim = 192, .latent = v2_lite_heads}, .moe = any_moe};
+  using quants = Quants<quant::PerToken<int8>>;
+};
+struct deepseek_v3_dynamic : base {
+  static constexpr ModelSpec spec{
+      .arch = Arch::deepseek_v3,
+      .attn = {.head_dim = 192, .latent = {.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic}},
+      .moe = any_moe};
+  static constexpr Parallel parallel{.tp = dynamic};
+};
+
 // As their config.json says.
 inline constexpr ModelSpec llama_8b{.arch = Arch::llama,
                                     .d_model = 4096,
@@ -74,5 +88,29 @@ inline constexpr ModelSpec mixtral_8x7b{.arch = Arch::mixtral,
                                         .layers = 32,
                                         .attn = {.heads = 32, .kv_heads = 8, .head_dim = 128},
                                         .moe = {.experts = 8, .top_k = 2, .d_ff = 14336, .renormalise = 1}};
+inline constexpr ModelSpec v2_lite{.arch = Arch::deepseek_v2,
+                                   .d_model = 2048,
+                                   .d_ff = 10944,
+                                   .vocab = 102400,
+                                   .layers = 27,
+                                   .attn = {.heads = 16, .kv_heads = 16, .head_dim = 192, .latent = v2_lite_heads},
+                                   .moe = {.experts = 64, .top_k = 6, .d_ff = 1408, .shared = 2, .dense_layers = {0}}};
+inline constexpr ModelSpec v3{.arch = Arch::deepseek_v3,
+                              .d_model = 7168,
+                              .d_ff = 18432,
+                              .vocab = 129280,
+                              .layers = 61,
+                              .attn = {.heads = 128,
+                                       .kv_heads = 128,
+                                       .head_dim = 192,
+                                       .latent = {.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = 1536}},
+                              .moe = {.experts = 256,
+                                      .top_k = 8,
+                                      .d_ff = 2048,
+                                      .renormalise = 1,
+                                      .groups = 8,
+                                      .top_groups = 4,
+                                      .shared = 1,
+                                      .dense_layers = {0, 1, 2}}};
 
 }  // namespace atom::model::traced

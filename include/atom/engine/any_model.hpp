@@ -40,7 +40,7 @@ class AnyModel {
   virtual void parameters(model::ParamTable&) = 0;
   /// The batch's sizes decide; its arrays, where given, make attention's cost exact. Parameters must have been bound.
   [[nodiscard]] virtual Plan plan(const Batch&) const = 0;
-  [[nodiscard]] virtual std::size_t kv_bytes_per_token() const = 0;  ///< of one layer, K and V
+  [[nodiscard]] virtual std::size_t kv_bytes_per_token() const = 0;  ///< of one layer, K and V or the latent row
   virtual void attach(const Resources&) = 0;
   /// One forward pass. Returns (batch.logits, vocab) float, valid until the next step. Never throws, never allocates.
   virtual const float* step(const Batch&) noexcept = 0;
@@ -69,7 +69,11 @@ template <model::Build M, class Net> class Loaded final : public AnyModel {
     return p;
   }
   std::size_t kv_bytes_per_token() const override {
-    return kernels::KvLayout<typename M::kv, M::spec.attn.head_dim>::bytes_per_token(ctx_.kv_heads());
+    constexpr model::AttnSpec a = M::spec.attn;
+    if constexpr (a.latent)
+      return kernels::LatentLayout<typename M::kv, a.latent.rank + a.latent.rope>::bytes_per_token();
+    else
+      return kernels::KvLayout<typename M::kv, a.head_dim>::bytes_per_token(ctx_.kv_heads());
   }
   void attach(const Resources& r) override {
     using Backend = typename M::backend;

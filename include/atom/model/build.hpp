@@ -44,6 +44,11 @@ template <class M> consteval bool check() {
   static_assert(tp == dynamic || tp >= 1, "atom: tensor-parallel size must be at least 1");
   static_assert(a.head_dim != dynamic,
                 "atom: head_dim sizes register arrays; fix it in the build's spec (64, 128), even in a universal build");
+  static_assert(
+      a.latent.rank != dynamic && a.latent.rope != dynamic && a.latent.nope != dynamic && a.latent.value != dynamic,
+      "atom: the widths of latent attention size register arrays; fix them in the build's spec, even in a universal build");
+  static_assert(!a.latent || a.head_dim == a.latent.nope + a.latent.rope,
+                "atom: head_dim of latent attention is that of keys: latent.nope + latent.rope");
   static_assert(a.heads == dynamic || tp == dynamic || a.heads % tp == 0,
                 "atom: attention heads must divide by tensor-parallel size");
   static_assert(a.heads == dynamic || a.kv_heads == dynamic || a.heads % a.kv_heads == 0,

@@ -12,6 +12,7 @@ struct Packed {
 
 inline constexpr Packed packed_modules[] = {
     {"qkv_proj", {"q_proj", "k_proj", "v_proj"}},
+    {"qkv_a_proj", {"q_a_proj", "kv_a_proj_with_mqa", {}}},
     {"gate_up_proj", {"gate_proj", "up_proj", {}}},
     {"w13", {"w1", "w3", {}}},
 };

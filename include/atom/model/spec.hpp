@@ -10,13 +10,24 @@
 
 namespace atom::model {
 
-enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe, glm4_moe };
+enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe, glm4_moe, deepseek_v2, deepseek_v3 };
+
+/// Multi-head latent attention: all heads make their keys and values of one short row per token. Absent: no rank.
+struct LatentSpec {
+  int rank = 0;             // channels of the row that keys and values are made of
+  int rope = 0;             // its other channels, which are part of every head's key, rotated
+  int nope = 0, value = 0;  // of a head: channels of key that are made, and of value
+  int q_rank = 0;           // channels of the row that queries are made of; 0: they are made of the hidden state. A hole is not 0
+  constexpr explicit operator bool() const { return rank != 0; }
+  bool operator==(const LatentSpec&) const = default;
+};
 
 struct AttnSpec {
   int heads = dynamic, kv_heads = dynamic, head_dim = dynamic;
   bool qk_norm = false;  // RMSNorm over head_dim on q and k, before rope (Qwen3)
   int qkv_bias = 0;      // 0, 1, or dynamic. Qwen2: always; Llama, Qwen3: attention_bias
   int o_bias = 0;        // Llama, Qwen3: attention_bias
+  LatentSpec latent{};   // DeepSeek; head_dim is then that of queries and keys, nope + rope
   bool operator==(const AttnSpec&) const = default;
 };
 
@@ -80,7 +91,23 @@ struct Rank {
 
 /// The named widths of a transformer. A weight's shape is a list of axes, so a packed weight (q, kv, kv) knows its parts, and
 /// shards and shapes follow from the spec alone.
-enum class Axis : unsigned char { none, d_model, d_ff, vocab, q, kv, head_dim, experts, expert_ff, shared_ff };
+enum class Axis : unsigned char {
+  none,
+  d_model,
+  d_ff,
+  vocab,
+  q,
+  kv,
+  head_dim,
+  experts,
+  expert_ff,
+  shared_ff,
+  q_rank,  // latent attention: the widths of LatentSpec, and of all heads together
+  kv_rank,
+  latent,  // kv_rank, and the rotated channels
+  made,    // keys and values of kv_rank
+  value
+};
 
 /// Length of an axis under a spec (a sharded one gives the rank's length).
 constexpr int size(const ModelSpec& s, Axis a) {
@@ -94,6 +121,11 @@ constexpr int size(const ModelSpec& s, Axis a) {
     case Axis::experts: return s.moe.experts;
     case Axis::expert_ff: return s.moe.d_ff;
     case Axis::shared_ff: return mul(s.moe.d_ff, s.moe.shared);
+    case Axis::q_rank: return s.attn.latent.q_rank;
+    case Axis::kv_rank: return s.attn.latent.rank;
+    case Axis::latent: return add(s.attn.latent.rank, s.attn.latent.rope);
+    case Axis::made: return mul(s.attn.heads, add(s.attn.latent.nope, s.attn.latent.value));
+    case Axis::value: return mul(s.attn.heads, s.attn.latent.value);
     case Axis::none: break;
   }
   return 1;
@@ -140,11 +172,14 @@ constexpr Share kv_share(int kv_heads, Rank r) {
 /// A rank's share of an axis of the unsharded spec.
 constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
   const int d = whole.attn.head_dim;
+  const auto heads = [&](int each) {
+    const Share h = share(whole.attn.heads, r);
+    return Share{h.begin * each, h.count * each};
+  };
   switch (a) {
-    case Axis::q: {
-      const Share h = share(whole.attn.heads, r);
-      return {h.begin * d, h.count * d};
-    }
+    case Axis::q: return heads(d);
+    case Axis::made: return heads(whole.attn.latent.nope + whole.attn.latent.value);
+    case Axis::value: return heads(whole.attn.latent.value);
     case Axis::kv: {
       const Share h = kv_share(whole.attn.kv_heads, r);
       return {h.begin * d, h.count * d};
@@ -169,8 +204,18 @@ constexpr ModelSpec shard(ModelSpec s, Rank r) {
   return s;
 }
 
+/// What the caches of all ranks hold of a token, per layer. A rank that shares a KV head with others, or a latent row, has its own.
+constexpr int cache_elements(const ModelSpec& whole, int ranks) {
+  const AttnSpec& a = whole.attn;
+  return a.latent ? ranks * (a.latent.rank + a.latent.rope) : 2 * (a.kv_heads > ranks ? a.kv_heads : ranks) * a.head_dim;
+}
+
 /// A hole admits any value; a number admits only itself.
 constexpr bool admits(int fixed, int actual) { return fixed == dynamic || fixed == actual; }
+constexpr bool admits(const LatentSpec& build, const LatentSpec& l) {
+  return build.rank == l.rank && build.rope == l.rope && build.nope == l.nope && build.value == l.value &&
+         (build.q_rank == dynamic ? l.q_rank != 0 : build.q_rank == l.q_rank);
+}
 constexpr bool admits(const MoeSpec& build, const MoeSpec& m) {
   return admits(build.experts, m.experts) && admits(build.top_k, m.top_k) && admits(build.d_ff, m.d_ff) &&
          admits(build.renormalise, m.renormalise) && admits(build.groups, m.groups) && admits(build.top_groups, m.top_groups) &&
@@ -181,7 +226,7 @@ constexpr bool admits(const ModelSpec& build, const ModelSpec& m) {
          admits(build.layers, m.layers) && admits(build.attn.heads, m.attn.heads) && admits(build.attn.kv_heads, m.attn.kv_heads) &&
          admits(build.attn.head_dim, m.attn.head_dim) && build.attn.qk_norm == m.attn.qk_norm &&
          admits(build.attn.qkv_bias, m.attn.qkv_bias) && admits(build.attn.o_bias, m.attn.o_bias) &&
-         admits(build.mlp_bias, m.mlp_bias) && admits(build.moe, m.moe);
+         admits(build.attn.latent, m.attn.latent) && admits(build.mlp_bias, m.mlp_bias) && admits(build.moe, m.moe);
 }
 
 }  // namespace atom::model

@@ -1,0 +1,9 @@
+#pragma once
+// DeepSeek-V3, R1, V3.1, Kimi-K2, Moonlight: V2's attention; experts are chosen by biased scores. https://arxiv.org/abs/2412.19437
+#include "atom/model/deepseek_v2.hpp"
+
+namespace atom::model {
+
+template <Build M> using DeepseekV3 = CausalLM<M, DecoderLayer<M, LatentAttention<M>, DenseOrSparse<GatedMlp<M>, BiasedMoe<M>>>>;
+
+}  // namespace atom::model

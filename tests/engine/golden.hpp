@@ -1,0 +1,77 @@
+#pragma once
+// What the golden tests share: logits of a whole prompt, and how far two sets of them are apart.
+#include <cmath>
+#include <gtest/gtest.h>
+#include <string>
+#include <vector>
+
+#include "atom/engine/config.hpp"
+#include "atom/engine/session.hpp"
+#include "atom/engine/universal.hpp"
+
+#include "checkpoints.hpp"
+#include "router_margin.hpp"
+
+namespace atom::test {
+
+using namespace engine;
+
+struct Difference {
+  double worst = 0, relative = 0;  // max |difference|, relative L2
+};
+inline Difference difference(const std::vector<float>& got, const std::vector<float>& want) {
+  Difference d;
+  double num = 0, den = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const double e = double{got[i]} - double{want[i]};
+    d.worst = std::isfinite(e) ? std::fmax(d.worst, std::fabs(e)) : double{INFINITY};
+    num += e * e;
+    den += double{want[i]} * double{want[i]};
+  }
+  d.relative = std::sqrt(num / den);
+  return d;
+}
+
+inline ExecutorOptions options(const std::string& dir, const char* backend, DType act, int tp, int max_rows = 64) {
+  ExecutorOptions o;
+  o.model_dir = dir;
+  o.backend = backend;
+  o.act = act;
+  o.tensor_parallel_size = tp;
+  o.threads = 2;
+  o.max_rows = max_rows;
+  o.max_logits = 64;
+  o.context_tokens = 256;
+  return o;
+}
+
+inline std::vector<float> all_logits(const ExecutorOptions& o, const std::vector<int>& ids,
+                                     const Registry& builds = universal_builds()) {
+  Executor executor(o, builds);
+  Session session(executor);
+  std::vector<float> all;
+  const auto vocab = static_cast<std::size_t>(executor.config().spec.vocab);
+  session.feed_all(ids, [&](std::size_t, const float* rows, std::size_t n) { all.insert(all.end(), rows, rows + n * vocab); });
+  return all;
+}
+
+inline std::string dir_of(const char* model) { return std::string(ATOM_TEST_DATA) + "/hf/" + model; }
+
+/// Of a mixture of experts, keeps the rows whose router is sure: beyond `margin`, rounding does not change the choice.
+inline void keep_sure_rows(const std::string& dir, const std::vector<int>& ids, float margin, std::vector<float>& got,
+                           std::vector<float>& want) {
+  if (read_config(dir).spec.moe.experts == 0) return;
+  const auto margins = margins_of(dir, ids);
+  const std::size_t vocab = want.size() / ids.size();
+  std::size_t kept = 0;
+  for (std::size_t r = 0; r < ids.size(); ++r) {
+    if (margins[r] < margin) continue;
+    const auto move = [&](std::vector<float>& rows) { std::copy_n(rows.data() + r * vocab, vocab, rows.data() + kept * vocab); };
+    move(got), move(want), ++kept;
+  }
+  EXPECT_GT(2 * kept, ids.size()) << "too little is left to compare";
+  got.resize(kept * vocab);
+  want.resize(kept * vocab);
+}
+
+}  // namespace atom::test
