@@ -28,18 +28,19 @@ class FreeModel final : public StepModel {
   [[nodiscard]] int context_tokens() const override { return tokens_ * seqs_; }
   [[nodiscard]] int max_rows() const override { return 2048; }
   [[nodiscard]] int max_seqs() const override { return seqs_; }
-  [[nodiscard]] int max_logits() const override { return seqs_; }
+  [[nodiscard]] int max_logits() const override { return 2048; }
 
  private:
   int vocab_, seqs_, tokens_;
   std::vector<float> logits_;
 };
 
-void measure(const char* what, int seqs, int context, std::optional<engine::Tokenizer> tokenizer, bool listens) {
+void measure(const char* what, int seqs, int context, std::optional<engine::Tokenizer> tokenizer, bool listens,
+             const engine::SpeculativeConfig& drafts = {}) {
   constexpr int steps = 4000;
   const int vocab = tokenizer ? tokenizer->vocab_size() : 32000;
   FreeModel model(vocab, seqs, (context + steps + 64) / 16 * 16);
-  LLMEngine llm(model, std::move(tokenizer), EngineConfig{});
+  LLMEngine llm(model, std::move(tokenizer), EngineConfig{.speculative_config = drafts});
   SamplingParams params;
   params.max_tokens = steps;
   params.ignore_eos = true;
@@ -71,6 +72,10 @@ void measure(const char* what, int seqs, int context, std::optional<engine::Toke
 int main(int argc, char** argv) try {
   const int seqs = argc > 1 ? std::atoi(argv[1]) : 64, context = argc > 2 ? std::atoi(argv[2]) : 128;
   measure("ids", seqs, context, {}, false);
+  engine::SpeculativeConfig drafts;  // which this model does not draw: every look-up reads the whole text
+  drafts.method = "ngram";
+  drafts.num_speculative_tokens = 4;
+  measure("ids, drafts", seqs, context, {}, false, drafts);
   if (argc < 4) return 0;
   const auto tokenizer = engine::Tokenizer::from_dir(argv[3]);
   measure("text", seqs, context, tokenizer, false);

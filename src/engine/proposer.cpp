@@ -12,12 +12,18 @@ void NgramProposer::propose(const Batch&, std::span<Drafting> step) noexcept {
 
 int NgramProposer::look_up(std::span<const int> tokens, std::span<int> drafts) const noexcept {
   const auto token = [&](int i) { return tokens[static_cast<std::size_t>(i)]; };
+  constexpr int block = 64;
   const int n = static_cast<int>(tokens.size());
-  int longest = 0, next = 0;  // the match, and the place behind it
-  for (int end = n - 1; end >= min_ && longest < max_; --end) {
-    int same = 0;
-    while (same < std::min(max_, end) && token(end - 1 - same) == token(n - 1 - same)) ++same;
-    if (same > longest) longest = same, next = end;
+  int longest = 0, next = 0;                                               // the match, and the place behind it
+  for (int high = n - 1; high >= min_ && longest < max_; high -= block) {  // matches that end in (low, high]
+    const int low = std::max(high - block, min_ - 1);
+    if (std::count(tokens.begin() + low, tokens.begin() + high, tokens.back()) == 0)
+      continue;  // a loop of vectors, and most often so
+    for (int end = high; end > low && longest < max_; --end) {
+      int same = 0;
+      while (same < std::min(max_, end) && token(end - 1 - same) == token(n - 1 - same)) ++same;
+      if (same > longest) longest = same, next = end;
+    }
   }
   if (longest < min_) return 0;
   const auto count = static_cast<int>(drafts.size());

@@ -40,8 +40,9 @@ TEST(NgramProposer, AgreesWithItsDefinition) {
   const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   int found = 0;
   for (int round = 0; round < 3000; ++round) {
-    Ids tokens(static_cast<std::size_t>(pick(0, 30)));
-    for (int& t : tokens) t = pick(0, 3);
+    Ids tokens(static_cast<std::size_t>(pick(0, round % 4 ? 30 : 300)));
+    const int words = round % 4 ? 3 : 40;
+    for (int& t : tokens) t = pick(0, words);
     const int min = pick(1, 4), max = min + pick(0, 4), n = static_cast<int>(tokens.size());
     Ids want;
     for (int length = max; length >= min && want.empty(); --length)
