@@ -158,7 +158,7 @@ struct RandomCheckpoint {
     add(p + "o_proj.weight", {d_model, heads * value}, 0.08f);
   }
   [[nodiscard]] std::string moe_members() const {
-    const auto member = [](const char* key, const std::string& value) { return std::string(", \"") + key + "\": " + value; };
+    const auto member = [](const char* key, const std::string& json) { return std::string(", \"") + key + "\": " + json; };
     const std::string chosen = member("num_experts_per_tok", std::to_string(top_k));
     if (mixtral()) return member("num_local_experts", std::to_string(experts)) + chosen;
     const std::string grouped = member("n_routed_experts", std::to_string(experts)) + chosen +
