@@ -48,14 +48,19 @@ void add_build(engine::Registry& r) {
   ((v.spec = &admitted<Also, H>, r.add(v)), ...);
 }
 
+/// Whether checkpoints of another type than BF16 are about: older ones, of dense models.
+constexpr bool only_bf16(Arch a) { return a != Arch::llama && a != Arch::qwen2 && a != Arch::qwen3; }
+
 /// All schemes and activation types of one kind of head.
-template <template <class> class Net, Heads H, class B, Arch... A> void add_heads(engine::Registry& r) {
-  const auto add = [&]<class T, class Body>(T, Body) { add_build<Net, H, B, T, Body, Body, A...>(r); };
+template <template <class> class Net, Heads H, class B, Arch A, Arch... Also> void add_heads(engine::Registry& r) {
+  const auto add = [&]<class T, class Body>(T, Body) { add_build<Net, H, B, T, Body, Body, A, Also...>(r); };
   const auto each = [&](auto act) {
     add(act, quant::NoAs<bf16>{});
-    add(act, quant::NoAs<fp16>{});
-    add(act, quant::NoAs<float>{});
     add(act, quant::PerToken<int8>{});
+    if constexpr (!only_bf16(A)) {
+      add(act, quant::NoAs<fp16>{});
+      add(act, quant::NoAs<float>{});
+    }
   };
   each(float{});
   each(bf16{});
@@ -68,19 +73,12 @@ template <template <class> class Net, class B, Arch A, Arch... Also> void add_ne
   add_heads<Net, Heads{128, norm}, B, A, Also...>(r);
 }
 
-/// Latent attention of the widths that DeepSeek published, its queries made of a low-rank row or not. No checkpoint of these is
-/// stored in anything but BF16.
+/// Latent attention of the widths that DeepSeek published, its queries made of a low-rank row or not.
 template <template <class> class Net, class B, Arch A> void add_latent_network(engine::Registry& r) {
   constexpr LatentSpec full{.rank = 512, .rope = 64, .nope = 128, .value = 128},
       low{.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic};
-  const auto add = [&]<class T, class Body>(T, Body) {
-    add_build<Net, Heads{192, false, full}, B, T, Body, Body, A>(r);
-    add_build<Net, Heads{192, false, low}, B, T, Body, Body, A>(r);
-  };
-  add(float{}, quant::No{});
-  add(float{}, quant::PerToken<int8>{});
-  add(bf16{}, quant::No{});
-  add(bf16{}, quant::PerToken<int8>{});
+  add_heads<Net, Heads{192, false, full}, B, A>(r);
+  add_heads<Net, Heads{192, false, low}, B, A>(r);
 }
 
 /// Those that GPU kernels serve: bf16 throughout, one rank.
