@@ -1,7 +1,6 @@
 // What a forward pass launches, as text: a change of fusion, of order or of cost shows as a diff of tests/model/traces.
 // ATOM_UPDATE_TRACES=1 rewrites the files; read the diff before you commit it.
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <iterator>
@@ -17,10 +16,13 @@
 #include "atom/model/qwen3.hpp"
 #include "atom/model/qwen3_moe.hpp"
 
+#include "trace_text.hpp"
 #include "traced_builds.hpp"
 
 namespace atom::model {
 namespace {
+
+using namespace traced;
 
 struct Trace {
   std::vector<Dry::Launch> launches;
@@ -57,36 +59,6 @@ template <class M, template <class> class Net> Trace trace(const ModelSpec& whol
   return t;
 }
 
-std::string line(const Dry::Launch& launch, const char* indent) {
-  const std::string name(std::string_view(launch.name));
-  char text[160];
-  std::snprintf(text, sizeof text, "%s%-*s %12.0f bytes %14.0f flops\n", indent, 44 - static_cast<int>(std::strlen(indent)),
-                name.c_str(), launch.cost.bytes, launch.cost.flops);
-  return text;
-}
-
-/// One line per launch; layers that repeat are written once.
-std::string spell_out(const std::vector<Dry::Launch>& launches) {
-  const auto same = [&](std::size_t a, std::size_t b, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i)
-      if (line(launches[a + i], "") != line(launches[b + i], "")) return false;
-    return true;
-  };
-  std::string out;
-  for (std::size_t at = 0; at < launches.size();) {
-    std::size_t period = 1, times = 1;
-    for (std::size_t p = 1; p <= 24; ++p) {
-      std::size_t n = 1;
-      while (at + (n + 1) * p <= launches.size() && same(at, at + n * p, p)) ++n;
-      if ((n - 1) * p > (times - 1) * period) period = p, times = n;
-    }
-    if (times > 1) out += std::to_string(times) + " times:\n";
-    for (std::size_t i = 0; i < period; ++i) out += line(launches[at + i], times > 1 ? "  " : "");
-    at += period * times;
-  }
-  return out;
-}
-
 template <class M, template <class> class Net> void expect_trace(const std::string& name, const ModelSpec& whole, int ranks) {
   std::string text;
   for (const auto& [rows, context] : {std::pair{1, 1000}, std::pair{64, 64}}) {
@@ -100,8 +72,6 @@ template <class M, template <class> class Net> void expect_trace(const std::stri
   const std::string golden{std::istreambuf_iterator<char>(file), {}};
   EXPECT_EQ(text, golden) << "if the change is meant: ATOM_UPDATE_TRACES=1, then review " << path;
 }
-
-using namespace traced;
 
 TEST(Trace, Qwen3Static) { expect_trace<qwen3_0_6b, Qwen3>("qwen3_0_6b", qwen3_0_6b::spec, 1); }
 TEST(Trace, Qwen3StaticInt8) { expect_trace<qwen3_0_6b_int8, Qwen3>("qwen3_0_6b_int8", qwen3_0_6b_int8::spec, 1); }
