@@ -126,15 +126,17 @@ struct Subject {
     };
     session.truncate(0);
     prefill.push_back(512 / timed([&] { session.feed(prompt); }));
-    const auto generate = [&](int n) {
-      int token = 1;
-      for (int i = 0; i < n; ++i) token = session.sample(session.decode(token), {.temperature = 0});
+    const auto rate = [&] {  // of the median step: others take a core for a while now and then
+      std::vector<double> seconds;
+      for (int token = 1; static_cast<int>(seconds.size()) < steps;)
+        seconds.push_back(timed([&] { token = session.sample(session.decode(token), {.temperature = 0}); }));
+      return 1 / median(std::move(seconds));
     };
     if (steps == 0) return;
     session.feed(prompt);
-    depth.push_back(steps / timed([&] { generate(steps); }));
+    depth.push_back(rate());
     session.truncate(0);
-    decode.push_back(steps / timed([&] { generate(steps); }));
+    decode.push_back(rate());
   }
 };
 
