@@ -41,10 +41,9 @@ template <>
 constexpr Choices choices<int8, int8> = {always(avx2::int8_int8), always(avx512::int8_int8), always(avx512_bf16::int8_int8),
                                          Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 9}};
 
-constexpr std::ptrdiff_t slice_bytes = std::ptrdiff_t{5} << 18;  // packed activations that stay in L2 while panels go by
-constexpr std::ptrdiff_t sums_bytes = std::ptrdiff_t{8} << 20;   // sums kept between slices of `in`
-constexpr int row_step = 96;                                     // passes end at multiples of it: whole groups for every kernel
-constexpr int slice_step = 16;                                   // slices of `in` at multiples of so many blocks: AMX's depth
+constexpr std::ptrdiff_t sums_bytes = std::ptrdiff_t{8} << 20;  // sums kept between slices of `in`
+constexpr int row_step = 96;                                    // passes end at multiples of it: whole groups for every kernel
+constexpr int slice_step = 16;                                  // slices of `in` at multiples of so many blocks: AMX's depth
 
 template <class W> constexpr int weight_blocks(int in) {
   return static_cast<int>((in * std::ptrdiff_t{sizeof(W)} + block_bytes - 1) / block_bytes);
@@ -67,8 +66,8 @@ static_assert(rows_per_pass(1024) <= max_pass_rows && rows_per_pass(961) <= max_
 // sums are kept.
 int blocks_per_slice(int rows, int w_blocks, int widening) {
   const std::ptrdiff_t column = std::ptrdiff_t{rows} * block_bytes * widening;
-  if (column * w_blocks <= slice_bytes) return w_blocks;
-  return std::max(static_cast<int>(slice_bytes / column) / slice_step, 1) * slice_step;
+  if (column * w_blocks <= packed_bytes) return w_blocks;
+  return std::max(static_cast<int>(packed_bytes / column) / slice_step, 1) * slice_step;
 }
 
 // Eight chunks per thread even out disturbances, but fewer than four panels together do not reach memory's full rate.
@@ -84,10 +83,18 @@ bool worth_streaming(const void* y, std::size_t size, int rows, int ldy) {
          row * static_cast<std::size_t>(rows) > (std::size_t{1} << 20);
 }
 
-// Packed by every thread for itself, few rows cost no meeting of threads and no lines from another core's cache, and the thread's
-// first weights are on their way meanwhile.
-void run_few(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noexcept {
-  const int panels = job.panels = panel_count(job.out), chunk = panels_per_chunk(panels, pool.threads());
+// Whether every thread packs all rows for itself: then no thread waits for another, no line comes from another core's cache, and
+// the thread's first weights are on their way meanwhile. Worth it unless there are many rows to pack and few panels to multiply
+// them with.
+bool packs_alone(int threads, const LinearKernel& kernel, const LinearJob& j) noexcept {
+  constexpr int few_rows = 32, many_panels = 8;
+  const std::ptrdiff_t padded_rows = j.rows <= few_rows / 2 ? few_rows / 2 : (j.rows + few_rows - 1) / few_rows * few_rows;
+  return padded_rows * a_row_bytes(j.w_blocks * kernel.widening) <= packed_bytes &&
+         (j.rows <= few_rows || j.panels >= many_panels * threads);
+}
+
+void run_alone(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noexcept {
+  const int chunk = panels_per_chunk(job.panels, pool.threads());
   job.skip = chunk * (pool.threads() - 1);
   job.last_block = job.w_blocks;
   job.a_blocks = job.w_blocks * kernel.widening;
@@ -95,10 +102,10 @@ void run_few(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noexce
   pool.parallel(pool.threads(), [&](int, int thread) {
     LinearJob j = job;
     char* const scratch = static_cast<char*>(pool.scratch(thread));
-    j.a = scratch + thread_bytes - few_bytes;
+    j.a = scratch + thread_bytes - packed_bytes;
     for (bool packed = false;; packed = true) {
-      const int p = next.fetch_add(chunk, std::memory_order_relaxed), end = std::min(panels, p + chunk);
-      if (p >= panels) return;
+      const int p = next.fetch_add(chunk, std::memory_order_relaxed), end = std::min(j.panels, p + chunk);
+      if (p >= j.panels) return;
       if (!packed) {
         for (int i = p; i < std::min(end, p + 4); ++i)
           for (int line = 0; line < block_pair_bytes; line += 64)
@@ -110,34 +117,36 @@ void run_few(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noexce
   });
 }
 
-void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
-  const int padded = j.rows <= few_rows / 2 ? few_rows / 2 : few_rows;
-  if (j.rows <= few_rows && padded * a_row_bytes(j.w_blocks * kernel.widening) <= few_bytes) return run_few(pool, kernel, j);
+void run_together(ThreadPool& pool, const LinearKernel& kernel, LinearJob j) noexcept {
   char* const sums = static_cast<char*>(pool.shared_scratch());
   j.a = sums + sums_bytes;
-  const int total = j.rows, step = rows_per_pass(total), panels = panel_count(j.out);
-  j.panels = panels;
+  const int slice = blocks_per_slice(j.rows, j.w_blocks, kernel.widening), padded_rows = (j.rows + 31) / 32 * 32;
+  const bool sliced = slice < j.w_blocks;
+  const int group = sliced ? static_cast<int>(sums_bytes / acc_row_bytes) / padded_rows : j.panels;
+  j.sums = sliced ? sums : nullptr;
+  for (j.first_panel = 0; j.first_panel < j.panels; j.first_panel += group) {
+    const int here = std::min(group, j.panels - j.first_panel), chunk = panels_per_chunk(here, pool.threads());
+    j.skip = chunk * (pool.threads() - 1);
+    for (j.first_block = 0; j.first_block < j.w_blocks; j.first_block += slice) {
+      j.last_block = std::min(j.w_blocks, j.first_block + slice);
+      j.a_blocks = (j.last_block - j.first_block) * kernel.widening;
+      constexpr int pack_rows = 16;
+      pool.parallel((j.rows + pack_rows - 1) / pack_rows,
+                    [&](int i, int) { kernel.pack(j, i * pack_rows, std::min(j.rows, (i + 1) * pack_rows)); });
+      pool.parallel((here + chunk - 1) / chunk, [&](int i, int thread) {
+        const int begin = j.first_panel + i * chunk;
+        kernel.panels(j, begin, std::min(j.first_panel + here, begin + chunk), static_cast<char*>(pool.scratch(thread)));
+      });
+    }
+  }
+}
+
+void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
+  const int total = j.rows, step = rows_per_pass(total);
+  j.panels = panel_count(j.out);
   for (int first = 0; first < total; first += step) {
     j.rows = std::min(step, total - first);
-    const int slice = blocks_per_slice(j.rows, j.w_blocks, kernel.widening), padded_rows = (j.rows + 31) / 32 * 32;
-    const bool sliced = slice < j.w_blocks;
-    const int group = sliced ? static_cast<int>(sums_bytes / acc_row_bytes) / padded_rows : panels;
-    j.sums = sliced ? sums : nullptr;
-    for (j.first_panel = 0; j.first_panel < panels; j.first_panel += group) {
-      const int here = std::min(group, panels - j.first_panel), chunk = panels_per_chunk(here, pool.threads());
-      j.skip = chunk * (pool.threads() - 1);
-      for (j.first_block = 0; j.first_block < j.w_blocks; j.first_block += slice) {
-        j.last_block = std::min(j.w_blocks, j.first_block + slice);
-        j.a_blocks = (j.last_block - j.first_block) * kernel.widening;
-        constexpr int pack_rows = 16;
-        pool.parallel((j.rows + pack_rows - 1) / pack_rows,
-                      [&](int i, int) { kernel.pack(j, i * pack_rows, std::min(j.rows, (i + 1) * pack_rows)); });
-        pool.parallel((here + chunk - 1) / chunk, [&](int i, int thread) {
-          const int begin = j.first_panel + i * chunk;
-          kernel.panels(j, begin, std::min(j.first_panel + here, begin + chunk), static_cast<char*>(pool.scratch(thread)));
-        });
-      }
-    }
+    (packs_alone(pool.threads(), kernel, j) ? run_alone : run_together)(pool, kernel, j);
     j.x = static_cast<const char*>(j.x) + j.rows * j.ldx * x_size;
     j.y = static_cast<char*>(j.y) + j.rows * j.ldy * y_size;
     if (j.x_scale) j.x_scale += j.rows;
@@ -164,7 +173,7 @@ namespace kernels {
 LinearScratch linear_scratch(int in) noexcept {
   const auto row = static_cast<std::size_t>(cpu::a_row_bytes(cpu::weight_blocks<float>(in) + 1));
   return {cpu::thread_bytes,
-          static_cast<std::size_t>(cpu::sums_bytes) + std::max<std::size_t>(cpu::slice_bytes, cpu::max_pass_rows * row)};
+          static_cast<std::size_t>(cpu::sums_bytes) + std::max<std::size_t>(cpu::packed_bytes, cpu::max_pass_rows * row)};
 }
 
 }  // namespace kernels

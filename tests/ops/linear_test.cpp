@@ -144,7 +144,8 @@ TYPED_TEST(LinearCpu, AgreesWithRefForAnyShapeAndThreadCount) {
   using P = Problem<TypeParam>;
   using Y = typename P::Y;
   Pools pools(1100);
-  const int shapes[][2] = {{1, 1}, {7, 5}, {32, 64}, {33, 31}, {129, 200}, {70, 1027}};
+  // 270 outputs: one thread packs many rows for itself, several pack them together.
+  const int shapes[][2] = {{1, 1}, {7, 5}, {32, 64}, {33, 31}, {129, 200}, {70, 1027}, {270, 66}};
   for (const auto& shape : shapes) {
     const int out = shape[0], in = shape[1];
     for (bool bias : {false, true}) {

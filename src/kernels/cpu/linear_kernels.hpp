@@ -15,10 +15,9 @@ inline constexpr int row_sum_bytes = 4 * panel_rows;     // at the end of a pane
 inline constexpr int max_pass_rows = 512;                // activation rows of one pass over the weights
 inline constexpr int acc_row_bytes = 4 * panel_rows;
 inline constexpr int acc_bytes = max_pass_rows * acc_row_bytes;
-inline constexpr int expanded_bytes = 16 * 1024;                             // weights expanded to float: L1-sized
-inline constexpr int few_rows = 32;                                          // so few that every thread packs them for itself
-inline constexpr int few_bytes = 320 * 1024;                                 // of them, packed
-inline constexpr int thread_bytes = acc_bytes + expanded_bytes + few_bytes;  // scratch private to a thread
+inline constexpr int expanded_bytes = 16 * 1024;  // weights expanded to float: L1-sized
+inline constexpr int packed_bytes = 5 << 18;      // packed activations that stay in L2 while panels go by
+inline constexpr int thread_bytes = acc_bytes + expanded_bytes + packed_bytes;  // scratch private to a thread
 
 /// One pass: `rows` activation rows, packed in `a`, times panels of `w`; of `in`, blocks [first_block, last_block).
 struct LinearJob {
