@@ -1,4 +1,4 @@
-// paged_attention, rope and kv_write on Cpu in the shape of Qwen3-0.6B: 16 query heads over 8 KV heads of 128.
+// paged_attention and rope on Cpu in the shape of Qwen3-0.6B, 16 query heads over 8 KV heads of 128, and with 8 heads over one.
 // Every call reads another layer's cache, as a model's step does.
 #include <cmath>
 #include <numeric>
@@ -10,16 +10,18 @@
 namespace atom::bench {
 namespace {
 
-constexpr int heads = 16, kv_heads = 8;
+constexpr int usual_heads = 16, usual_kv_heads = 8;
 
 struct Shape {
   std::string name;
   int seqs, rows, context;  // per sequence
+  int heads = usual_heads, kv_heads = usual_kv_heads;
 };
 
 template <class T, class Kv, int D> void attention(benchmark::State& state, const Shape& s) {
   using op = kernels::paged_attention<T, Kv, D>;
   using layout = kernels::KvLayout<Kv, D>;
+  const int heads = s.heads, kv_heads = s.kv_heads;
   Machine& m = machine();
   m.pool.reserve(attention_scratch_bytes(heads, kv_heads, D));
   const int pages = s.context / layout::page, rows = s.seqs * s.rows, ld = (heads + 2 * kv_heads) * D;
@@ -66,9 +68,9 @@ template <class T, bool Norm> void add_rope(int rows) {
                               norm.data(),
                               norm.data(),
                               rows,
-                              heads,
-                              kv_heads,
-                              (heads + 2 * kv_heads) * 128,
+                              usual_heads,
+                              usual_kv_heads,
+                              (usual_heads + 2 * usual_kv_heads) * 128,
                               128,
                               1e-6f};
     for (auto _ : state) run_on<op, Cpu>(&m.pool, a);
@@ -80,7 +82,7 @@ const bool added = [] {
   for (const Shape& s :
        {Shape{"prefill:128", 1, 128, 128}, Shape{"prefill:512", 1, 512, 512}, Shape{"prefill:512@1024", 1, 512, 1536},
         Shape{"prefill:128x8", 8, 128, 128}, Shape{"decode:1@1024", 1, 1, 1024}, Shape{"decode:1@8192", 1, 1, 8192},
-        Shape{"decode:16@1024", 16, 1, 1024}, Shape{"decode:1@128", 1, 1, 128}})
+        Shape{"decode:16@1024", 16, 1, 1024}, Shape{"decode:1@128", 1, 1, 128}, Shape{"decode:1@1024/32:4", 1, 1, 1024, 32, 4}})
     add_attention<bf16, bf16, 128>(s);
   for (const Shape& s : {Shape{"prefill:512", 1, 512, 512}, Shape{"decode:1@1024", 1, 1, 1024}}) {
     add_attention<float, float, 128>(s);

@@ -31,7 +31,9 @@ Cut cut(int rows, int context, int group, int window) {
   return {ceil_div(rows, length), length, false};
 }
 
-std::size_t thread_floats(int group, int d) { return std::max(prefill_floats(d), decode_floats(group, d)); }
+std::size_t thread_floats(int group, int d) {
+  return std::max(prefill_floats(d), decode_floats(group, d) + static_cast<std::size_t>(group * (d + partial_extra)));
+}
 
 template <class T, class Kv> struct Functions {
   void (*prefill)(const AttentionTask<T, Kv>&, float*);
@@ -39,12 +41,15 @@ template <class T, class Kv> struct Functions {
   void (*merge)(const AttentionTask<T, Kv>&, float*, std::ptrdiff_t, int);
 };
 
-template <class T, class Kv> Functions<T, Kv> functions(int d) {
+template <class T, class Kv> Functions<T, Kv> functions(int group, int d) {
   using Low = Attention<Avx2, T, Kv>;
   using High = Attention<Avx512, T, Kv>;
   Functions<T, Kv> f{in_force(Low::prefill, High::prefill), in_force(Low::decode, High::decode), in_force(Low::merge, High::merge)};
   if constexpr (std::same_as<T, bf16> && std::same_as<Kv, bf16>)
-    if (isa() >= Isa::amx && d % 32 == 0) f.prefill = Attention<Amx, T, Kv>::prefill;
+    if (isa() >= Isa::amx) {
+      if (d % 32 == 0) f.prefill = Attention<Amx, T, Kv>::prefill;
+      if (tiles_decode(group, d)) f.decode = Attention<Amx, T, Kv>::decode;
+    }
   return f;
 }
 
@@ -54,7 +59,7 @@ template <class T, class Kv> class Wave {
   Wave(ThreadPool* pool, const kernels::AttentionArgs<T, Kv>& a, int d)
       : pool_(pool),
         a_(a),
-        f_(functions<T, Kv>(d)),
+        f_(functions<T, Kv>(a.heads / a.kv_heads, d)),
         d_(d),
         group_(a.heads / a.kv_heads),
         partials_(scratch(0) + thread_floats(group_, d)) {}
@@ -120,7 +125,7 @@ template <class T, class Kv> class Wave {
     const AttentionTask<T, Kv> one = task_of(s, kv_head, 0, 1);
     const int token = one.first() + part * c.length, tokens = std::min(c.length, one.context - token);
     if (c.tasks > 1) return f_.decode(one, token, tokens, partials(i, part, kv_head), memory);
-    float* result = memory + static_cast<std::ptrdiff_t>(group_) * (d_ + decode_block);
+    float* result = memory + decode_floats(group_, d_);
     f_.decode(one, token, tokens, result, memory);
     f_.merge(one, result, 0, 1);
   }

@@ -151,7 +151,7 @@ TYPED_TEST(PagedAttention, NothingToDo) {
   BatchOf<TypeParam>(2, 1, {{0, 5}}).check();
 }
 TYPED_TEST(PagedAttention, EveryGroup) {
-  for (int group : {1, 2, 4, 5, 7, 8, 16}) {
+  for (int group : {1, 2, 4, 5, 7, 8, 16, 17}) {
     SCOPED_TRACE(group);
     BatchOf<TypeParam>(group * 2, 2, {{1, 40}, {1, 700}, {19, 37}, {5, 5}}).check();
   }

@@ -52,8 +52,11 @@ inline constexpr std::size_t prefill_floats(int d) {
   constexpr int lanes = query_lanes + 32;
   return static_cast<std::size_t>(2 * lanes * d + 2 * key_chunk * d + 4 * key_chunk * 32 + 3 * lanes);
 }
+/// What tiles decode: fewer query heads are as fast without, more do not fit.
+constexpr bool tiles_decode(int group, int d) { return group >= 4 && group <= 16 && d % 32 == 0; }
 inline constexpr std::size_t decode_floats(int group, int d) {
-  return static_cast<std::size_t>(group) * static_cast<std::size_t>(d + decode_block + d + partial_extra);
+  return static_cast<std::size_t>(tiles_decode(group, d) ? 16 * (3 * decode_block + 2 * d) + 32 * decode_block / 2
+                                                         : group * (d + decode_block));
 }
 
 template <class Level, class T, class Kv> struct Attention {
@@ -65,5 +68,8 @@ template <class Level, class T, class Kv> struct Attention {
   static void merge(const AttentionTask<T, Kv>& a, float* partials, std::ptrdiff_t stride, int chunks);
 };
 template <> void Attention<Amx, bf16, bf16>::prefill(const AttentionTask<bf16, bf16>& a, float* scratch);
+/// Where tiles_decode().
+template <>
+void Attention<Amx, bf16, bf16>::decode(const AttentionTask<bf16, bf16>& a, int first, int tokens, float* partials, float* scratch);
 
 }  // namespace atom::cpu

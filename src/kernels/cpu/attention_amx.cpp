@@ -1,7 +1,8 @@
-// Prefill on tile registers, bf16 in, float sums.
+// Prefill, and decode of many query heads per KV head, on tile registers: bf16 in, float sums.
 // One idea: a tile of the left operand is rows as they lie in memory, so a page of keys is one without packing: S = K Q^T. Only
 // queries (once) and values (once per chunk and task) are transposed; probabilities are rounded to bf16 on their way. Keys and
 // values pass by once per tile of queries: loading them as a stream keeps queries and probabilities in L1.
+#include "attention_decode.hpp"
 #include "attention_prefill.hpp"
 
 namespace atom::cpu {
@@ -194,7 +195,162 @@ struct TileMma {
   }
 };
 
+/// One row of up to 16 query heads, a block of tokens at a time: scores of all heads by tiles, with pages of keys as they lie; then
+/// probabilities; then outputs, with neighbouring tokens of the values interleaved.
+class TileDecode {
+  using S = Simd<Amx>;
+  using Task = AttentionTask<bf16, bf16>;
+  static constexpr int heads = 16, block = decode_block;
+
+ public:
+  TileDecode(const Task& a, int last, float* scratch) : a_(a), d_(a.d), last_(last) {
+    Carve<Amx> carve{scratch};
+    q_ = carve.take<bf16>(heads * d_);
+    o_ = carve.take<float>(heads * d_);
+    by_token_ = carve.take<float>(block * heads);
+    s_ = carve.take<float>(heads * block);
+    p_ = carve.take<bf16>(heads * block);
+    v_ = carve.take<bf16>(block * 32);
+    for (int i = 0; i < heads * d_; i += 16) S::store(o_ + i, S::zero());
+    for (int i = 0; i < heads * block; i += 32) _mm512_store_si512(p_ + i, _mm512_setzero_si512());
+    for (int x = 0; x < d_; x += 32) {
+      __m512i r[16];
+      for (int h = 0; h < heads; ++h) r[h] = h < a.group ? _mm512_loadu_si512(a.q + h * d_ + x) : _mm512_setzero_si512();
+      transpose(r);
+      for (int i = 0; i < 16; ++i) _mm512_store_si512(q_ + x * heads + i * 32, r[i]);
+    }
+  }
+
+  /// Tokens [begin, begin + n), n <= block; beside the partials' largest scores and sums, at `stride` floats.
+  void run(int begin, int n, float* largest, int stride) {
+    scores(begin, n);
+    const int padded = (n + 31) / 32 * 32;
+    for (int h = 0; h < a_.group; ++h) {
+      float* s = s_ + h * block;
+      for (int t = begin; t < a_.context - a_.window; ++t) s[t - begin] = -__builtin_inff();  // of the window's first page
+      for (int t = n; t < padded; ++t) s[t] = -__builtin_inff();
+      soften<Amx>(s, padded, largest[h * stride], largest[h * stride + 1], o_ + h * d_, d_);
+      for (int t = 0; t < padded; t += 32)
+        _mm512_store_si512(p_ + h * block + t,
+                           __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(S::load(s + t + 16), S::load(s + t))));
+    }
+    for (int x = 0; x < d_; x += 32) add(begin, n, padded, x);
+  }
+
+  /// The outputs, channels in order, `stride` floats apart.
+  void put(float* to, int stride) const {
+    const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    for (int h = 0; h < a_.group; ++h)
+      for (int x = 0; x < d_; x += 32) {
+        const auto even = S::load(o_ + h * d_ + x), odd = S::load(o_ + h * d_ + x + 16);
+        S::store(to + h * stride + x, _mm512_permutex2var_ps(even, low, odd));
+        S::store(to + h * stride + x + 16, _mm512_permutex2var_ps(even, high, odd));
+      }
+  }
+
+ private:
+  const bf16* page_of(const bf16* pages, int token) const { return pages + a_.pages[token / page] * a_.page_stride; }
+  /// Brings 1 KiB, a `part` of a page, closer.
+  static void fetch(const bf16* at, int part) {
+    for (int i = 0; i < 16; ++i) _mm_prefetch(reinterpret_cast<const char*>(at + part * 512 + i * 32), _MM_HINT_T1);
+  }
+
+  void scores(int begin, int n) {
+    asm volatile("" : : : "memory");
+    const std::size_t stride = static_cast<std::size_t>(d_) * sizeof(bf16);
+    for (int t = 0; t < n; t += 4 * page) {
+      const bf16* k[4];
+      const int most = (n - 1 - t) / page;  // pages behind the last are made of it, and masked
+      for (int i = 0; i < 4; ++i) k[i] = page_of(a_.k, begin + t + (i < most ? i : most) * page);
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      for (int x = 0; x < d_; x += 32) {
+        _tile_loadd(4, q_ + x * heads, 64);
+        _tile_loadd(5, k[0] + x, stride);
+        _tile_dpbf16ps(0, 5, 4);
+        _tile_loadd(6, k[1] + x, stride);
+        _tile_dpbf16ps(1, 6, 4);
+        _tile_loadd(7, k[2] + x, stride);
+        _tile_dpbf16ps(2, 7, 4);
+        _tile_loadd(5, k[3] + x, stride);
+        _tile_dpbf16ps(3, 5, 4);
+        for (int i = 0; i < 4 && i <= most; ++i) fetch(page_of(a_.v, begin + t + i * page), x / 32);
+      }
+      float* s = by_token_ + t * heads;
+      _tile_stored(0, s, 64);
+      _tile_stored(1, s + 16 * heads, 64);
+      _tile_stored(2, s + 32 * heads, 64);
+      _tile_stored(3, s + 48 * heads, 64);
+    }
+    asm volatile("" : : : "memory");
+    const auto c = S::set(a_.scale * log2_e);
+    for (int t = 0; t < n; t += page) {
+      __m512i r[16];
+      for (int i = 0; i < 16; ++i) r[i] = _mm512_load_si512(by_token_ + (t + i) * heads);
+      transpose(r);
+      for (int h = 0; h < a_.group; ++h) S::store(s_ + h * block + t, _mm512_castsi512_ps(r[h]) * c);
+    }
+  }
+
+  /// 32 channels of the outputs. Interleaving halves of 128 bits leaves them in another order, which put() undoes.
+  void add(int begin, int n, int padded, int x) {
+    for (int t = 0; t < padded; t += page) {
+      const bf16* v = t < n ? page_of(a_.v, begin + t) + x : nullptr;
+      if (const int next = begin + block + t; next < last_) fetch(page_of(a_.k, next), x / 32);
+      for (int i = 0; i < page; i += 2) {  // behind the last token may lie anything, NaN too
+        const __m512i even = t + i < n ? _mm512_loadu_si512(v + i * d_) : _mm512_setzero_si512();
+        const __m512i odd = t + i + 1 < n ? _mm512_loadu_si512(v + (i + 1) * d_) : _mm512_setzero_si512();
+        bf16* to = v_ + t / 32 * 1024 + (t % 32 + i) / 2 * 32;
+        _mm512_store_si512(to, _mm512_unpacklo_epi16(even, odd));
+        _mm512_store_si512(to + 512, _mm512_unpackhi_epi16(even, odd));
+      }
+    }
+    asm volatile("" : : : "memory");
+    const std::size_t stride = static_cast<std::size_t>(d_) * sizeof(float);
+    _tile_loadd(0, o_ + x, stride);
+    _tile_loadd(1, o_ + x + 16, stride);
+    for (int t = 0; t < padded; t += 32) {
+      _tile_loadd(4, p_ + t, block * sizeof(bf16));
+      _tile_loadd(5, v_ + t * 32, 64);
+      _tile_dpbf16ps(0, 4, 5);
+      _tile_loadd(6, v_ + t * 32 + 512, 64);
+      _tile_dpbf16ps(1, 4, 6);
+    }
+    _tile_stored(0, o_ + x, stride);
+    _tile_stored(1, o_ + x + 16, stride);
+    asm volatile("" : : : "memory");
+  }
+
+  const Task& a_;
+  const int d_, last_;
+  bf16* q_;          // tiles (d / 32) of [16 channel pairs][16 heads]
+  float* o_;         // (heads, d)
+  float* by_token_;  // (block, heads): scores
+  float* s_;         // (heads, block): the same, in powers of two
+  bf16* p_;          // (heads, block)
+  bf16* v_;          // tiles (block / 32, 2) of [16 token pairs][16 channels]
+};
+
 }  // namespace
+
+template <>
+void Attention<Amx, bf16, bf16>::decode(const AttentionTask<bf16, bf16>& a, int first, int tokens, float* partials,
+                                        float* scratch) {
+  const int last = first + tokens, stride = a.d + partial_extra;
+  for (int h = 0; h < a.group; ++h) {
+    partials[h * stride + a.d] = -__builtin_inff();
+    partials[h * stride + a.d + 1] = 0;
+  }
+  _tile_loadconfig(&all_tiles_whole);
+  TileDecode decode(a, last, scratch);
+  for (int begin = first; begin < last; begin += decode_block)
+    decode.run(begin, last - begin < decode_block ? last - begin : decode_block, partials + a.d, stride);
+  decode.put(partials, stride);
+  _tile_release();
+}
 
 template <> void Attention<Amx, bf16, bf16>::prefill(const AttentionTask<bf16, bf16>& a, float* scratch) {
   const unsigned control = _mm_getcsr();

@@ -45,6 +45,27 @@ template <class Level, int N, class Kv> void weigh(const float* p, const Kv* v, 
   }
 }
 
+/// Scores of n tokens, a multiple of the vector width, become probabilities beside what o, (d), stands for: their largest score so
+/// far and the sum of their probabilities.
+template <class Level> void soften(float* s, int n, float& top, float& sum, float* o, int d) {
+  using S = Simd<Level>;
+  auto most = S::set(top), total = S::zero();
+  for (int t = 0; t < n; t += S::width) most = S::max(S::load(s + t), most);
+  const float highest = S::largest(most);
+  if (highest > top) {
+    const auto keep = exp2<Level>(S::set(top - highest));
+    for (int i = 0; i < d; i += S::width) S::store(o + i, S::load(o + i) * keep);
+    top = highest;
+    sum *= S::first(keep);
+  }
+  for (int t = 0; t < n; t += S::width) {
+    const auto e = exp2<Level>(S::load(s + t) - S::set(highest));
+    total = total + e;
+    S::store(s + t, e);
+  }
+  sum += S::sum(total);
+}
+
 template <class Level, class T, class Kv>
 void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, int tokens, float* partials, float* scratch) {
   using S = Simd<Level>;
@@ -84,22 +105,9 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
       float* s = p + h * decode_block;
       float* o = partials + h * stride;
       for (int t = begin; t < unseen; ++t) s[t - begin] = -__builtin_inff();  // of the window's first page
-      for (int t = n; t % S::width != 0; ++t) s[t] = -__builtin_inff();
-      auto top = S::set(o[d]), sum = S::zero();
-      for (int t = 0; t < n; t += S::width) top = S::max(S::load(s + t), top);
-      const float highest = S::largest(top);
-      if (highest > o[d]) {
-        const auto keep = exp2<Level>(S::set(o[d] - highest));
-        for (int i = 0; i < d; i += S::width) S::store(o + i, S::load(o + i) * keep);
-        o[d] = highest;
-        o[d + 1] *= S::first(keep);
-      }
-      for (int t = 0; t < n; t += S::width) {
-        const auto e = exp2<Level>(S::load(s + t) - S::set(highest));
-        sum = sum + e;
-        S::store(s + t, e);
-      }
-      o[d + 1] += S::sum(sum);
+      int padded = n;
+      for (; padded % S::width != 0; ++padded) s[padded] = -__builtin_inff();
+      soften<Level>(s, padded, o[d], o[d + 1], o, d);
     }
     walk(a.v, begin, end, 8, [&](const Kv* v, int t, int count) {
       if (count == 8)
