@@ -128,8 +128,9 @@ void sample(const gpu::Stream& stream, int rows, const kernels::SampleParams& p,
   std::vector<kernels::SampleParams> params(size(rows, 1), p);
   for (std::size_t r = 0; r < params.size(); ++r) params[r].counter = r;
   const auto d_params = buffer_of(params, stream);
-  gpu::Buffer<int> tokens(size(rows, 1));
-  const std::vector<op::args> calls(4, {logits.data(), d_params.data(), nullptr, nullptr, tokens.data(), rows, vocab, vocab});
+  gpu::Buffer<int> tokens(size(rows, 1)), scratch(impl<op, Hip>::scratch_ints(rows, vocab));
+  const std::vector<op::args> calls(4,
+                                    {logits.data(), d_params.data(), nullptr, scratch.data(), tokens.data(), rows, vocab, vocab});
   time<op>(stream, calls, std::to_string(rows) + " x 151936, " + what, op::cost(calls[0]));
 }
 
@@ -153,10 +154,14 @@ int main() try {
   }
   for (int seqs : {1, 16, 64})
     for (int context : {1024, 4096}) test::attention(stream, seqs, context, 16, 8), test::attention(stream, seqs, context, 32, 8);
-  for (int rows : {1, 64}) {
+  for (int rows : {1, 16, 64}) {
     test::sample(stream, rows, {.temperature = 0}, "greedy");
     test::sample(stream, rows, {.temperature = 1}, "plain");
+    test::sample(stream, rows, {.temperature = 1, .top_k = 50}, "top k");
+    test::sample(stream, rows, {.temperature = 1, .top_p = 0.9f}, "top p");
+    test::sample(stream, rows, {.temperature = 1, .min_p = 0.05f}, "min p");
     test::sample(stream, rows, {.temperature = 1, .top_k = 50, .top_p = 0.9f}, "top k, top p");
+    test::sample(stream, rows, {.temperature = 5, .top_p = 0.9f}, "hot, top p");
   }
   return 0;
 } catch (const atom::Error& e) {

@@ -83,6 +83,27 @@ TEST(Sample, EqualsReference) {
       }
 }
 
+// Rows of several blocks on a GPU.
+TEST(Sample, LongRows) {
+  for (SampleParams p : {SampleParams{.temperature = 0}, SampleParams{.temperature = 1}, SampleParams{.temperature = 1, .top_k = 1},
+                         SampleParams{.temperature = 1, .top_k = 50, .top_p = 0.9f},
+                         SampleParams{.temperature = 0.8f, .top_k = 3000, .top_p = 0.95f, .min_p = 0.002f},
+                         SampleParams{.temperature = 1, .top_p = 1e-6f}, SampleParams{.temperature = 6, .top_p = 0.7f}}) {
+    p.seed = 5;
+    Rows r = same_params(2, 20001, 2, p);
+    r.check();
+    r.vocab = r.ld;  // in vectors, where rows are aligned
+    r.check();
+    std::fill(r.logits.begin(), r.logits.begin() + r.ld / 2, -INFINITY);
+    r.check();
+  }
+  for (const SampleParams p : {SampleParams{.temperature = 1}, SampleParams{.temperature = 1, .top_k = 9000}}) {
+    Rows equal = same_params(1, 10001, 1, p);
+    std::fill(equal.logits.begin(), equal.logits.end(), -1.5f);
+    equal.check();
+  }
+}
+
 TEST(Sample, MaskedAndEqualLogits) {
   for (const SampleParams p :
        {SampleParams{.temperature = 0}, SampleParams{.temperature = 1}, SampleParams{.temperature = 1, .top_k = 5},

@@ -18,6 +18,7 @@
 #include "atom/engine/memory.hpp"
 #include "atom/engine/weight_upload.hpp"
 #include "atom/ops/kv_layout.hpp"
+#include "atom/ops/sampling_gpu.hpp"
 
 namespace atom::engine {
 
@@ -32,6 +33,7 @@ template <class R> class GpuDevice final : public Device {
         inputs_(input_ints(limits_)),
         params_(static_cast<std::size_t>(limits_.logits)),
         tokens_(static_cast<std::size_t>(limits_.logits)),
+        sampling_(sampling_ints(limits_)),
         staging_(inputs_.count),
         host_params_(params_.count),
         host_tokens_(tokens_.count),
@@ -42,8 +44,8 @@ template <class R> class GpuDevice final : public Device {
 
   static std::size_t plan(const DeviceRequest& r, const model::ParamTable& table, const WeightBytes&, MemoryUse& use) {
     const std::size_t weights = WeightUpload(r.whole, r.rank, table).bytes();
-    const std::size_t step =
-        input_ints(r.step) * sizeof(int) + static_cast<std::size_t>(r.step.logits) * (sizeof(kernels::SampleParams) + sizeof(int));
+    const std::size_t step = (input_ints(r.step) + sampling_ints(r.step)) * sizeof(int) +
+                             static_cast<std::size_t>(r.step.logits) * (sizeof(kernels::SampleParams) + sizeof(int));
     use.weights += weights;
     use.sampling += step;
     return Block::rounded(weights) + Block::rounded(step);
@@ -125,7 +127,7 @@ template <class R> class GpuDevice final : public Device {
     }
     std::copy_n(params, n, host_params_.data);
     R::copy(params_.data, host_params_.data, n * sizeof *params, stream_);
-    model.sample({logits, params_.data, nullptr, nullptr, tokens_.data, rows, limits_.vocab, limits_.vocab});
+    model.sample({logits, params_.data, nullptr, sampling_.data, tokens_.data, rows, limits_.vocab, limits_.vocab});
     R::copy(host_tokens_.data, tokens_.data, n * sizeof *tokens, stream_);
     stream_.wait();
     std::copy_n(host_tokens_.data, n, tokens);
@@ -201,6 +203,9 @@ template <class R> class GpuDevice final : public Device {
     const auto rows = static_cast<std::size_t>(l.rows), seqs = static_cast<std::size_t>(l.seqs);
     return 3 * rows + 2 * seqs + 1 + static_cast<std::size_t>(l.logits) + seqs * static_cast<std::size_t>(l.pages);
   }
+  static std::size_t sampling_ints(const StepLimits& l) {
+    return impl<kernels::sample, typename R::backend>::scratch_ints(l.logits, l.vocab);
+  }
   [[nodiscard]] std::size_t logit_bytes(int rows) const {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(limits_.vocab) * sizeof(float);
   }
@@ -253,7 +258,7 @@ template <class R> class GpuDevice final : public Device {
   std::vector<std::byte*> blocks_;
   Memory<int> inputs_;
   Memory<kernels::SampleParams> params_;
-  Memory<int> tokens_;
+  Memory<int> tokens_, sampling_;
   Pinned<int> staging_;
   Pinned<kernels::SampleParams> host_params_;
   Pinned<int> host_tokens_;

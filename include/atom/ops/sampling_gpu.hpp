@@ -1,12 +1,16 @@
 #pragma once
 // sample on GPU backends: declaration; defined in src/kernels/gpu/sampling.hip.
+#include <cstddef>
+
 #include "atom/ops/gpu_types.hpp"
 #include "atom/ops/sampling_op.hpp"
 
 namespace atom {
 
-/// `sorted` and `order` are not used: no row is sorted.
+/// No row is sorted: `sorted` is not used, and `order` is scratch of scratch_ints(). A vocabulary has at most 2^20 tokens.
 template <gpu::Target B> struct impl<kernels::sample, B> {
+  /// Ints that `order` points to, aligned to 8 bytes; never more than rows x vocab.
+  static std::size_t scratch_ints(int rows, int vocab) noexcept;
   static void run(typename B::stream stream, const kernels::sample::args& a) noexcept;
 };
 
