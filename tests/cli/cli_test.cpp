@@ -49,7 +49,8 @@ TEST(Cli, InteractiveTakesOnePromptPerLine) {
   const auto r = atom_program("run --model " + demo + " --max-tokens 4 --temperature 0", "Once upon\nThe wolf\n");
   EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_EQ(std::ranges::count(r.out, '\n') >= 2, true) << r.out;
-  EXPECT_TRUE(contains(atom_program("run --chat --model " + demo + " --max-tokens 4", "Hello\n").err, "generation: 4 tokens"));
+  EXPECT_TRUE(
+      contains(atom_program("run --chat --model " + demo + " --max-tokens 4 --ignore-eos", "Hello\n").err, "generation: 4 tokens"));
 }
 
 TEST(Cli, LogitsMatchTheGoldenOnBothBackends) {
