@@ -176,6 +176,13 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
       ->capture_default_str();
   settings_app->callback([&] { status = settings(settings_options); });
 
+  ModelsOptions models_options{&builds, "table"};
+  auto* models_app = app.add_subcommand("models", "What this program can run: architectures, and the builds it has for each");
+  option(models_app, "output", models_options.output, "How to print", ",-o")
+      ->check(CLI::IsMember({"table", "markdown", "json"}))
+      ->capture_default_str();
+  models_app->callback([&] { status = models(models_options); });
+
   BuildOptions build_options;
   auto* build_app = app.add_subcommand("build", "Compile a program for one model: every dimension a constant");
   add_model(build_app, build_options.model);

@@ -75,6 +75,11 @@ struct SettingsOptions {
   std::string output = "table";  // table, markdown, json
 };
 
+struct ModelsOptions {
+  const engine::Registry* builds = nullptr;  // of this program
+  std::string output = "table";              // table, markdown, json
+};
+
 struct BuildOptions {
   std::string model, output;
   std::string backend = "cpu", activation = "bf16", quant = "none", kv;
@@ -131,6 +136,7 @@ int bench_engine(const BenchEngineOptions&);
 int bench_kernels(const BenchKernelsOptions&);
 int doctor(const DoctorOptions&);
 int settings(const SettingsOptions&);
+int models(const ModelsOptions&);
 int build(const BuildOptions&);
 /// Prints a script for bash, zsh or fish that completes what `app` takes.
 int completion(const CLI::App& app, const std::string& shell);

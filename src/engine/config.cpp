@@ -353,6 +353,12 @@ ModelConfig from_config(const Json& config) {
   return c;
 }
 
+std::vector<Family> families() {
+  std::vector<Family> all;
+  for (const Architecture& a : architectures) all.push_back({a.name, a.arch});
+  return all;
+}
+
 ModelConfig read_config(const std::string& model_dir) { return from_config(Json::parse_file(model_dir + "/config.json")); }
 
 }  // namespace atom::engine

@@ -106,6 +106,19 @@ TEST(Cli, InspectReadsNoWeightAndCountsThem) {
   EXPECT_TRUE(contains(atom_program("inspect --model " + demo).out, "universal_d64_bf16_bf16"));
 }
 
+TEST(Cli, TheTableOfModelsIsInTheDocumentation) {
+  auto markdown = atom_program("models --output markdown");
+  ASSERT_EQ(markdown.status, 0) << markdown.err;
+  for (std::size_t hip; (hip = markdown.out.find("` | hip |")) != std::string::npos;) {  // rows of programs with GPU builds
+    const std::size_t begin = markdown.out.rfind('\n', hip);
+    markdown.out.erase(begin, markdown.out.find('\n', hip) - begin);
+  }
+  EXPECT_TRUE(test::read_file(std::string(ATOM_TEST_DATA) + "/../../docs/models.md").ends_with(markdown.out))
+      << "docs/models.md: replace its table by what `atom models --output markdown` prints";
+  const auto json = atom_program("models --output json");
+  EXPECT_GT(engine::Json::parse(json.out, "models").as_array("models").size(), 50u);
+}
+
 TEST(Cli, MistakesAreNamed) {
   const auto fails_with = [](const std::string& arguments, std::string_view part) {
     const auto r = atom_program(arguments);

@@ -4,6 +4,7 @@
 // supported (a sliding window in effect, a quantised checkpoint, an unknown rope) is refused, never ignored.
 // To extend: one line of the table in src/engine/config.cpp and the function it names.
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "atom/core/dtype.hpp"
@@ -22,6 +23,13 @@ struct ModelConfig {
   int bos_token_id = -1;                  // -1: none
   std::vector<std::string> unknown_keys;  // neither understood nor known not to matter: warn about them
 };
+
+/// What "architectures" of config.json may name, and what each is here.
+struct Family {
+  std::string_view architecture;
+  model::Arch arch;
+};
+std::vector<Family> families();
 
 /// Reads config.json of a model directory. Throws atom::Error that names the file and lists every field that is wrong.
 ModelConfig read_config(const std::string& model_dir);
