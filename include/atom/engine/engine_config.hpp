@@ -26,7 +26,7 @@ struct EngineConfig {
   std::vector<int> batch_buckets = {};     // steps of answers alone are padded to the next of these many sequences; empty: never
   std::vector<int> eos_token_ids = {};     // any of them ends an answer
   std::optional<std::uint64_t> seed = {};  // of requests without one; nothing: random
-  SpeculativeConfig speculative_config = {};
+  SpeculativeConfig speculative_config = {};  // who guesses tokens, and how many
 };
 
 /// What a model was prepared for; see StepModel.
