@@ -20,7 +20,7 @@ struct RankState {
   std::unique_ptr<AnyModel> model;
   model::ParamTable parameters;
   DeviceRequest request;
-  std::size_t kv_bytes = 0, scratch_bytes = 0;
+  std::size_t kv_bytes = 0, scratch_bytes = 0, hidden_bytes = 0;
 };
 
 // The run-time half of model::check: what a specialised build refuses to compile, a universal build refuses to load.
@@ -123,8 +123,11 @@ struct Executor::State {
 Executor::Executor(const ExecutorOptions& options, const Registry& builds) : state_(std::make_unique<State>(options)) {
   State& s = *state_;
   const model::ModelSpec& spec = s.config.spec;
-  const int tp = options.tensor_parallel_size;
+  const int tp = options.tensor_parallel_size, drafts = options.draft_layers, cached_layers = spec.layers + drafts;
   check_ranks(spec, tp);
+  if (drafts < 0 || drafts > spec.mtp_layers || cached_layers > model::most_layers)
+    throw Error(options.model_dir + ": draft layers: " + std::to_string(drafts) + " are wanted, and num_nextn_predict_layers is " +
+                std::to_string(spec.mtp_layers) + "; draft by prompt lookup, or not at all");
   const NamedTensor* table = s.checkpoint ? s.checkpoint->find("model.embed_tokens.weight") : nullptr;
   const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
   s.variant = &builds.choose(wanted);
@@ -161,16 +164,24 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     rank.request = {spec, which, s.limits, each, places[static_cast<std::size_t>(r)]};
     rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
+    if (drafts > 0 && (!kind.host_memory || !rank.model->add_drafts(drafts)))
+      throw Error(options.model_dir + ": draft layers: " + s.variant->name + " on " + std::string(kind.backend) +
+                  " has none; draft by prompt lookup, or not at all");
     rank.model->parameters(rank.parameters);
     bind_shapes(spec, which, rank.parameters);
     const WeightBytes weights = weights_of(r).plan(rank.parameters);
     if (r == 0) s.parameters = count_parameters(spec, rank.parameters);
     rank.kv_bytes =
-        rank.model->kv_bytes_per_token() * static_cast<std::size_t>(s.context_tokens) * static_cast<std::size_t>(spec.layers);
-    rank.scratch_bytes = rank.model->plan(largest_batch(options)).scratch_bytes;
+        rank.model->kv_bytes_per_token() * static_cast<std::size_t>(s.context_tokens) * static_cast<std::size_t>(cached_layers);
+    const Batch largest = largest_batch(options);
+    rank.scratch_bytes =
+        std::max(rank.model->plan(largest).scratch_bytes, drafts ? rank.model->plan_draft(largest).scratch_bytes : 0);
+    rank.hidden_bytes = drafts ? static_cast<std::size_t>(options.max_rows) * static_cast<std::size_t>(spec.d_model) *
+                                     static_cast<std::size_t>(size_of(options.act))
+                               : 0;
     s.memory.kv_cache += rank.kv_bytes;
-    s.memory.activations += rank.scratch_bytes;
-    taken += Block::rounded(rank.kv_bytes) + Block::rounded(rank.scratch_bytes) +
+    s.memory.activations += rank.scratch_bytes + rank.hidden_bytes;
+    taken += Block::rounded(rank.kv_bytes) + Block::rounded(rank.scratch_bytes) + Block::rounded(rank.hidden_bytes) +
              kind.plan(rank.request, rank.parameters, weights, s.memory);
   }
   if (options.dry) return;
@@ -193,14 +204,16 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     Device& device = *rank.device;
     std::byte* kv = device.allocate(rank.kv_bytes, "KV cache");
     std::byte* scratch = device.allocate(rank.scratch_bytes, "activations");
+    std::byte* hidden = drafts ? device.allocate(rank.hidden_bytes, "activations") : nullptr;
     device.load(rank.parameters, weights_of(r));
     rank.parameters = {};
     rank.model->attach({device.stream(),
                         &rank.comm,
                         scratch,
                         rank.scratch_bytes,
-                        {kv, rank.kv_bytes / static_cast<std::size_t>(spec.layers) / 2},
+                        {kv, rank.kv_bytes / static_cast<std::size_t>(cached_layers) / 2},
                         reinterpret_cast<const float*>(device.share(s.rope.data(), s.memory.rope_table, "rope table")),
+                        hidden,
                         kind.host_memory});
     device.record(*rank.model, options.graph_sizes);
   }
@@ -213,6 +226,16 @@ float* Executor::forward(const Batch& batch) noexcept {
   state_->team.every([&](int r) noexcept {
     RankState& rank = state_->ranks[static_cast<std::size_t>(r)];
     float* mine = rank.device->step(*rank.model, batch);
+    if (r == 0) logits = mine;
+  });
+  return logits;
+}
+
+float* Executor::draft(const Batch& batch, int layer) noexcept {
+  float* logits = nullptr;
+  state_->team.every([&](int r) noexcept {
+    RankState& rank = state_->ranks[static_cast<std::size_t>(r)];
+    float* mine = rank.device->draft(*rank.model, batch, layer);
     if (r == 0) logits = mine;
   });
   return logits;

@@ -85,6 +85,9 @@ class HostDevice final : public Device {
   float* step(AnyModel& model, const Batch& batch) noexcept override {
     return const_cast<float*>(model.step(batch));  // in this rank's scratch
   }
+  float* draft(AnyModel& model, const Batch& batch, int layer) noexcept override {
+    return const_cast<float*>(model.draft(batch, layer));
+  }
   void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override {
     auto* sorted = reinterpret_cast<float*>(sorted_.data());
     auto* order = reinterpret_cast<int*>(order_.data());

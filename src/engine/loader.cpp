@@ -14,6 +14,7 @@
 #include "atom/model/packed.hpp"
 
 #include "problems.hpp"
+#include "stacked_experts.hpp"
 
 namespace atom::engine {
 
@@ -105,7 +106,7 @@ std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model
   return items;
 }
 
-// "model.layers.46.mlp.gate.weight": of a layer behind the last, which drafts tokens and which this model does not run.
+// "model.layers.46.mlp.gate.weight": of a layer behind the last, which drafts tokens.
 bool drafts(const model::ModelSpec& whole, std::string_view name) {
   constexpr std::string_view layers = "model.layers.";
   if (!name.starts_with(layers)) return false;
@@ -116,20 +117,28 @@ bool drafts(const model::ModelSpec& whole, std::string_view name) {
          layer < whole.layers + whole.mtp_layers;
 }
 
-// Resolves every parameter to checkpoint tensors; lists everything that does not fit.
-std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
+// Layers that draft share the model's embedding and head; files repeat both.
+bool repeats(std::string_view name) { return name.ends_with(".embed_tokens.weight") || name.ends_with(".shared_head.head.weight"); }
+
+// Resolves every parameter to checkpoint tensors; lists everything that does not fit. `stacked` keeps what items point to.
+std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
+                          StackedExperts& stacked) {
+  const bool drafting = std::ranges::any_of(table, [&](const ParamRef& ref) { return drafts(whole, ref.name); });
   Problems problems("checkpoint");
   std::unordered_set<std::string_view> used;
   const auto find = [&](const ParamRef& ref, const std::string& name, std::span<const std::int64_t> shape) {
     const NamedTensor* t = checkpoint.find(name);
+    const NamedTensor* file = t;
+    if (const auto found = t ? StackedExperts::Found{} : stacked.find(checkpoint, name); found.slice)
+      t = found.slice, file = found.whole;
     if (!t) {
       problems.add(name + ": missing" +
                    (name == head_name ? "; the config says tie_word_embeddings=false: set it to true if the head is the embedding"
                                       : "; the checkpoint is incomplete or of another architecture"));
       return t;
     }
-    used.insert(t->name);
-    const std::string in = " (" + std::string(checkpoint.file_of(name)) + ")";
+    used.insert(file->name);
+    const std::string in = " (" + std::string(checkpoint.file_of(file->name)) + ")";
     if (!std::ranges::equal(t->shape(), shape))
       problems.add(name + in + ": shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text(shape));
     else if (!converts(t->dtype, ref))
@@ -139,8 +148,8 @@ std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& 
   };
   std::vector<Item> items = itemize(whole, rank, table, find);
   for (const auto* t : checkpoint.tensors()) {
-    const bool known_extra =
-        t->name.ends_with(".rotary_emb.inv_freq") || (whole.tied && t->name == head_name) || drafts(whole, t->name);
+    const bool known_extra = t->name.ends_with(".rotary_emb.inv_freq") || (whole.tied && t->name == head_name) ||
+                             (drafts(whole, t->name) && (!drafting || repeats(t->name)));
     if (!known_extra && !used.contains(t->name))
       problems.add(t->name + " (" + std::string(checkpoint.file_of(t->name)) +
                    "): unexpected; nothing in this architecture reads it");
@@ -364,15 +373,18 @@ void bind_shapes(const model::ModelSpec& whole, model::Rank rank, model::ParamTa
 }
 
 WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
-  return place(account(checkpoint, whole, rank, table)).bytes;
+  StackedExperts stacked;
+  return place(account(checkpoint, whole, rank, table, stacked)).bytes;
 }
 
 Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
                    ThreadPool& pool, Progress* progress) {
-  const Placed placed = place(account(checkpoint, whole, rank, table));
+  StackedExperts stacked;
+  const Placed placed = place(account(checkpoint, whole, rank, table, stacked));
   const auto tensors = checkpoint.tensors();
   const auto unused = std::ranges::count_if(tensors, [&](const NamedTensor* t) { return drafts(whole, t->name); });
-  if (progress && unused > 0)
+  const bool drafting = std::ranges::any_of(table, [&](const ParamRef& ref) { return drafts(whole, ref.name); });
+  if (progress && unused > 0 && !drafting)
     progress->warn(std::string(checkpoint.file_of(tensors.front()->name)) + ": " + std::to_string(unused) +
                    " tensors of layers from " + std::to_string(whole.layers) +
                    " on (multi-token prediction) are left out; answers are the same without them");

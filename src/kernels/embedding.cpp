@@ -41,6 +41,17 @@ void impl<kernels::gather_rows<T>, Cpu>::run(Cpu::stream pool, const typename ke
   });
 }
 
+template <cpu::Activation T>
+void impl<kernels::join_rows<T>, Cpu>::run(Cpu::stream pool, const typename kernels::join_rows<T>::args& a) noexcept {
+  const std::size_t half = static_cast<std::size_t>(a.cols) * sizeof(T);
+  cpu::for_rows(pool, a.rows, 2 * a.cols, [&](int first, int count) {
+    for (std::ptrdiff_t r = first; r < first + count; ++r) {
+      std::memcpy(a.y + 2 * r * a.cols, a.left + r * a.cols, half);
+      std::memcpy(a.y + (2 * r + 1) * a.cols, a.right + r * a.cols, half);
+    }
+  });
+}
+
 template struct impl<kernels::embed<float, float>, Cpu>;
 template struct impl<kernels::embed<bf16, float>, Cpu>;
 template struct impl<kernels::embed<fp16, float>, Cpu>;
@@ -49,5 +60,7 @@ template struct impl<kernels::embed<bf16, bf16>, Cpu>;
 template struct impl<kernels::embed<fp16, bf16>, Cpu>;
 template struct impl<kernels::gather_rows<float>, Cpu>;
 template struct impl<kernels::gather_rows<bf16>, Cpu>;
+template struct impl<kernels::join_rows<float>, Cpu>;
+template struct impl<kernels::join_rows<bf16>, Cpu>;
 
 }  // namespace atom

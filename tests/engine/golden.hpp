@@ -57,21 +57,23 @@ inline std::vector<float> all_logits(const ExecutorOptions& o, const std::vector
 
 inline std::string dir_of(const char* model) { return std::string(ATOM_TEST_DATA) + "/hf/" + model; }
 
-/// Of a mixture of experts, keeps the rows whose router is sure: beyond `margin`, rounding does not change the choice.
-inline void keep_sure_rows(const std::string& dir, const std::vector<int>& ids, float margin, std::vector<float>& got,
-                           std::vector<float>& want) {
-  if (read_config(dir).spec.moe.experts == 0) return;
-  const auto margins = margins_of(dir, ids);
-  const std::size_t vocab = want.size() / ids.size();
+/// Keeps the rows whose router is sure: beyond `margin`, rounding does not change the choice.
+inline void keep_rows(const std::vector<float>& margins, float margin, std::vector<float>& got, std::vector<float>& want) {
+  const std::size_t rows = margins.size(), vocab = want.size() / rows;
   std::size_t kept = 0;
-  for (std::size_t r = 0; r < ids.size(); ++r) {
+  for (std::size_t r = 0; r < rows; ++r) {
     if (margins[r] < margin) continue;
-    const auto move = [&](std::vector<float>& rows) { std::copy_n(rows.data() + r * vocab, vocab, rows.data() + kept * vocab); };
+    const auto move = [&](std::vector<float>& all) { std::copy_n(all.data() + r * vocab, vocab, all.data() + kept * vocab); };
     move(got), move(want), ++kept;
   }
-  EXPECT_GT(2 * kept, ids.size()) << "too little is left to compare";
+  EXPECT_GT(2 * kept, rows) << "too little is left to compare";
   got.resize(kept * vocab);
   want.resize(kept * vocab);
+}
+/// The same of a mixture of experts and a whole prompt.
+inline void keep_sure_rows(const std::string& dir, const std::vector<int>& ids, float margin, std::vector<float>& got,
+                           std::vector<float>& want) {
+  if (read_config(dir).spec.moe.experts > 0) keep_rows(margins_of(dir, ids), margin, got, want);
 }
 
 }  // namespace atom::test

@@ -99,19 +99,23 @@ template <> inline const engine::DeviceKind& engine::device_kind<test::Watched>(
 
 namespace test {
 
-/// The margins of a prompt's rows, in float.
-inline std::vector<float> margins_of(const std::string& model_dir, const std::vector<int>& ids) {
+inline engine::Registry watched_builds() {
   engine::Registry builds;
   builds.add(engine::variant<watched_mixtral, model::Mixtral>("watched_mixtral"));
   builds.add(engine::variant<watched_qwen3_moe, model::Qwen3Moe>("watched_qwen3_moe"));
   builds.add(engine::variant<watched_glm4_moe, model::Glm4Moe>("watched_glm4_moe"));
   builds.add(engine::variant<watched_deepseek_v2, model::DeepseekV2>("watched_deepseek_v2"));
   builds.add(engine::variant<watched_deepseek_v3, model::DeepseekV3>("watched_deepseek_v3"));
+  return builds;
+}
+
+/// The margins of a prompt's rows, in float.
+inline std::vector<float> margins_of(const std::string& model_dir, const std::vector<int>& ids) {
   engine::ExecutorOptions o;
   o.model_dir = model_dir;
   o.backend = "ref";
   o.act = DType::f32;
-  engine::Executor executor(o, builds);
+  engine::Executor executor(o, watched_builds());
   engine::Session session(executor);
   router_margins.assign(ids.size(), INFINITY);
   static_cast<void>(session.feed(ids));

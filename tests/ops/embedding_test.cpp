@@ -1,4 +1,4 @@
-// embed and gather_rows on Cpu and Emu against Ref: copies and conversions, so every bit counts.
+// embed, gather_rows and join_rows on Cpu and Emu against Ref: copies and conversions, so every bit counts.
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -101,6 +101,29 @@ template <class T> void check_gather() {
 TEST(GatherRows, EqualsReference) {
   check_gather<float>();
   check_gather<bf16>();
+}
+
+template <class T> void check_join() {
+  constexpr int cols = 37;
+  for (int rows : {0, 1, 500}) {
+    const auto n = static_cast<std::size_t>(rows * cols);
+    const auto left = noise<T>(n, 1), right = noise<T>(n, 2);
+    const auto on = [&](auto backend, auto stream) {
+      std::vector<T> y(2 * n);
+      run_on<kernels::join_rows<T>, decltype(backend)>(stream, {left.data(), right.data(), y.data(), rows, cols});
+      return y;
+    };
+    const auto want = on(Ref{}, Ref::stream{});
+    EXPECT_TRUE(identical(on(Cpu{}, pool(2)), want));
+    if (rows > 0) {
+      EXPECT_EQ(static_cast<float>(want[n * 2 - 1]), static_cast<float>(right.back()));
+      EXPECT_EQ(static_cast<float>(want[cols - 1]), static_cast<float>(left[cols - 1]));
+    }
+  }
+}
+TEST(JoinRows, EqualsReference) {
+  check_join<float>();
+  check_join<bf16>();
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct Resources {
   std::size_t scratch_bytes = 0;
   KvCache kv{};
   const float* cos_sin = nullptr;  // (max positions, rotary_dim)
+  std::byte* hidden = nullptr;     // (rows of the largest step, d_model) of activations, for draft()
   bool host_memory = true;         // the host may touch scratch
 };
 
@@ -37,13 +38,19 @@ struct Plan {
 class AnyModel {
  public:
   virtual ~AnyModel() = default;
+  /// Takes so many of the checkpoint's drafting layers into the model; at once, if at all. False: the architecture has none.
+  virtual bool add_drafts(int layers) = 0;
   virtual void parameters(model::ParamTable&) = 0;
   /// The batch's sizes decide; its arrays, where given, make attention's cost exact. Parameters must have been bound.
   [[nodiscard]] virtual Plan plan(const Batch&) const = 0;
+  [[nodiscard]] virtual Plan plan_draft(const Batch&) const = 0;
   [[nodiscard]] virtual std::size_t kv_bytes_per_token() const = 0;  ///< of one layer, K and V or the latent row
   virtual void attach(const Resources&) = 0;
   /// One forward pass. Returns (batch.logits, vocab) float, valid until the next step. Never throws, never allocates.
   virtual const float* step(const Batch&) noexcept = 0;
+  /// One pass of a drafting layer, as step(): row r has hidden state batch.hidden_from[r] of those kept last (Batch::hidden_rows)
+  /// and the token behind that one; its logits are of the token behind both. The layer has pages of its own under the same numbers.
+  virtual const float* draft(const Batch&, int layer) noexcept = 0;
   virtual void sample(const kernels::sample::args&) noexcept = 0;
   /// Every kernel launched from now on ticks; null: none does.
   virtual void clock(LaunchClock*) noexcept = 0;
@@ -56,17 +63,17 @@ template <model::Build M, class Net> class Loaded final : public AnyModel {
   }
   void parameters(model::ParamTable& table) override { model::collect<model::ModelContext<M>>(net_, table); }
 
+  bool add_drafts(int layers) override {
+    if constexpr (drafts) net_.add_drafts(ctx_.whole, layers);
+    return drafts;
+  }
   Plan plan(const Batch& batch) const override {
-    Plan p;
-    model::ModelContext<M, Dry> dry;
-    fill(dry, ctx_.whole, ctx_.rank, ctx_.numbers);
-    Dry::comm comm{ctx_.rank.size};
-    dry.stream = &p.launches;
-    dry.comm = &comm;
-    dry.batch = batch;
-    (void)net_(dry);
-    p.scratch_bytes = dry.arena.peak;
-    return p;
+    return dry_run(batch, [&](auto& dry) { (void)net_(dry); });
+  }
+  Plan plan_draft(const Batch& batch) const override {
+    return dry_run(batch, [&](auto& dry) {
+      if constexpr (drafts) (void)net_.draft(dry, 0);
+    });
   }
   std::size_t kv_bytes_per_token() const override {
     constexpr model::AttnSpec a = M::spec.attn;
@@ -82,16 +89,40 @@ template <model::Build M, class Net> class Loaded final : public AnyModel {
     ctx_.arena = {.base = r.scratch, .capacity = r.scratch_bytes, .poisoned = r.host_memory};
     ctx_.kv = r.kv;
     ctx_.cos_sin = r.cos_sin;
+    ctx_.hidden = reinterpret_cast<typename M::act*>(r.hidden);
   }
   const float* step(const Batch& batch) noexcept override {
     ctx_.batch = batch;
     ctx_.arena.top = 0;
     return net_(ctx_).data;
   }
+  const float* draft([[maybe_unused]] const Batch& batch, [[maybe_unused]] int layer) noexcept override {
+    if constexpr (drafts) {
+      ctx_.batch = batch;
+      ctx_.arena.top = 0;
+      return net_.draft(ctx_, layer).data;
+    } else {
+      return nullptr;
+    }
+  }
   void sample(const kernels::sample::args& a) noexcept override { run<kernels::sample>(ctx_, a); }
   void clock(LaunchClock* clock) noexcept override { ctx_.clock = clock; }
 
  private:
+  static constexpr bool drafts = requires(Net & net, model::ModelContext<M>& ctx) { net.draft(ctx, 0); };
+
+  template <class Pass> Plan dry_run(const Batch& batch, Pass pass) const {
+    Plan p;
+    model::ModelContext<M, Dry> dry;
+    fill(dry, ctx_.whole, ctx_.rank, ctx_.numbers);
+    Dry::comm comm{ctx_.rank.size};
+    dry.stream = &p.launches;
+    dry.comm = &comm;
+    dry.batch = batch;
+    pass(dry);
+    p.scratch_bytes = dry.arena.peak;
+    return p;
+  }
   template <class Ctx> static void fill(Ctx& ctx, const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) {
     ctx.whole = whole;
     ctx.local = model::shard(whole, rank);

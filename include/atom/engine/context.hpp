@@ -59,6 +59,11 @@ struct Batch {
   const int* context = nullptr;      // (seqs): tokens in the cache once this step's are written
   const int* logit_rows = nullptr;   // (logits): rows whose logits are wanted; null: all rows
   int rows = 0, seqs = 0, logits = 0, table_stride = 0;
+  // For layers that draft, where the model has them: the final hidden states of so many rows are kept, and each row of draft()
+  // starts from one of those kept last.
+  const int* hidden_rows = nullptr;  // (hiddens): rows of this batch
+  const int* hidden_from = nullptr;  // (rows): places among those kept; for draft() alone
+  int hiddens = 0;
 };
 
 /// This rank's pages: per layer K then V, each `half` bytes; or, of a latent cache, one row per token in both.

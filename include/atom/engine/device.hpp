@@ -77,6 +77,8 @@ class Device {
 
   /// One step; `batch` lies in the host's memory. Returns (batch.logits, vocab) in the device's, valid until the next step.
   virtual float* step(AnyModel& model, const Batch& batch) noexcept = 0;
+  /// As step(), of a layer that drafts. Null on devices of their own memory, for which no executor has drafts.
+  virtual float* draft(AnyModel& /*model*/, const Batch& /*batch*/, int /*layer*/) noexcept { return nullptr; }
   /// As StepModel's: `logits` are what step() or host() returned.
   virtual void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens,
                       int rows) noexcept = 0;

@@ -31,6 +31,7 @@ struct ExecutorOptions {
   int max_seqs = 1;              // sequences per step
   int max_logits = 1;            // rows of logits per step
   int context_tokens = 0;        // cache capacity in tokens, all sequences together; 0: max_model_len
+  int draft_layers = 0;          // of the checkpoint's layers that draft: 0 to num_nextn_predict_layers
   int max_model_len = 0;         // tokens of the longest sequence, at most the checkpoint's max_position; 0: that
   bool dry = false;              // shapes and plans only: no weights, no cache; forward() must not be called
   std::size_t memory_limit = 0;  // bytes it may take; 0: memory_share of what is left
@@ -47,6 +48,8 @@ class Executor final : public StepModel {
   ~Executor() override;
 
   float* forward(const Batch& batch) noexcept override;
+  /// One pass of a drafting layer, below options.draft_layers; see AnyModel::draft. As forward() otherwise.
+  float* draft(const Batch& batch, int layer = 0) noexcept;
   void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override;
   float* host(float* logits, int rows) noexcept override;
 

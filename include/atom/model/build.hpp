@@ -95,6 +95,7 @@ template <Build M, class B = typename M::backend> struct ModelContext : Context<
   Numbers numbers{};
   const float* cos_sin = nullptr;  // (max positions, rotary_dim)
   KvCache kv{};
+  typename M::act* hidden = nullptr;  // (rows of the largest step, d_model): what is kept of a step for draft()
 
   /// A number if the build fixes it, else the config's.
   static constexpr int pick(int build, int config) { return build == dynamic ? config : build; }

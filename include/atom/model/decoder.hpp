@@ -98,31 +98,60 @@ template <Build M, class Attention, class Mlp = GatedMlp<M>> struct DecoderLayer
   }
 };
 
-template <Build M, class Layer> struct DecoderModel {
+/// A model without layers that draft.
+struct NoDraft {};
+
+template <Build M, class Layer, class Draft> struct DecoderModel {
   static constexpr Sizes<M> S{};
   using Embedding = VocabParallelEmbedding<typename M::quants::table, S(Axis::vocab), S(Axis::d_model)>;
-  using Layers = Stack<Repeat<Layer>>;
+  using Layers = std::conditional_t<std::is_same_v<Draft, NoDraft>, Stack<Repeat<Layer>>, Stack<Repeat<Layer>, Aside<Draft>>>;
   ATOM_MODULE(DecoderModel, (Embedding, embed_tokens), (Layers, layers), (RMSNorm<AddResidual>, norm));
 };
 
-template <Build M, class Layer> struct CausalLM {
+template <Build M, class Layer, class Draft = NoDraft> struct CausalLM {
   static constexpr Sizes<M> S{};
-  using Model = DecoderModel<M, Layer>;
+  static constexpr bool drafts = !std::is_same_v<Draft, NoDraft>;
+  using Model = DecoderModel<M, Layer, Draft>;
   using Head = ParallelLMHead<typename M::quants::head, S(Axis::vocab), S(Axis::d_model)>;
   ATOM_MODULE(CausalLM, (Model, model), (Head, lm_head));
 
   explicit CausalLM(const ModelSpec& s) {
-    model.layers.resize(s.layers);
-    if constexpr (requires(Layer layer) { layer.shape(s, 0); }) {
-      int index = 0;
-      for (Layer& layer : boost::hana::at_c<0>(model.layers.segments).layers) layer.shape(s, index++);
-    }
+    if constexpr (drafts)
+      model.layers.resize(s.layers, 0);
+    else
+      model.layers.resize(s.layers);
+    shape<0>(s, 0);
+  }
+  /// So many of the layers behind the last, to draft with.
+  void add_drafts(const ModelSpec& s, int layers) requires drafts {
+    model.layers.resize(s.layers, layers);
+    shape<1>(s, s.layers);
   }
 
   auto operator()(StepContext auto& ctx) const {
     auto residual = model.embed_tokens(ctx);
     model.layers(ctx, residual);
-    return lm_head(ctx, model.norm(ctx, residual));
+    return head(ctx, model.norm(ctx, residual));
+  }
+  /// The same of one drafting layer: hidden states kept last, and the tokens behind them, to the logits of what follows those.
+  auto draft(StepContext auto& ctx, int index) const requires drafts {
+    const Draft& layer = boost::hana::at_c<1>(model.layers.segments).layers[static_cast<std::size_t>(index)];
+    auto residual = model.embed_tokens(ctx);
+    layer(ctx, residual, ctx.whole.layers + index);
+    return head(ctx, layer.shared_head.norm(ctx, residual));
+  }
+
+ private:
+  template <int Segment> void shape(const ModelSpec& s, int index) {
+    auto& layers = boost::hana::at_c<Segment>(model.layers.segments).layers;
+    for (auto& layer : layers)
+      if constexpr (requires { layer.shape(s, index); }) layer.shape(s, index++);
+  }
+  template <StepContext Ctx> auto head(Ctx& ctx, Tensor<typename Ctx::act> h) const {
+    if constexpr (drafts)
+      if (const Batch& b = ctx.batch; b.hiddens > 0)
+        run<kernels::gather_rows<typename Ctx::act>>(ctx, {h.data, b.hidden_rows, ctx.hidden, b.hiddens, h.cols, h.stride});
+    return lm_head(ctx, h);
   }
 };
 

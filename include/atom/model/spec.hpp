@@ -106,7 +106,8 @@ enum class Axis : unsigned char {
   kv_rank,
   latent,  // kv_rank, and the rotated channels
   made,    // keys and values of kv_rank
-  value
+  value,
+  joined  // two of d_model, side by side
 };
 
 /// Length of an axis under a spec (a sharded one gives the rank's length).
@@ -126,6 +127,7 @@ constexpr int size(const ModelSpec& s, Axis a) {
     case Axis::latent: return add(s.attn.latent.rank, s.attn.latent.rope);
     case Axis::made: return mul(s.attn.heads, add(s.attn.latent.nope, s.attn.latent.value));
     case Axis::value: return mul(s.attn.heads, s.attn.latent.value);
+    case Axis::joined: return mul(2, s.d_model);
     case Axis::none: break;
   }
   return 1;

@@ -17,6 +17,12 @@ template <class Layer> struct Repeat {
   }
 };
 
+/// Layers that are numbered and loaded with the others, and that the network's pass goes by.
+template <class Layer> struct Aside {
+  std::vector<Layer> layers;
+  void operator()(auto&, auto&, int& index) const { index += static_cast<int>(layers.size()); }
+};
+
 template <class... Segments> struct Stack {
   boost::hana::tuple<Segments...> segments;
 
@@ -41,7 +47,10 @@ template <class... Segments> struct Stack {
       for (auto& layer : s.layers) {
         const std::string key = std::to_string(index++);
         const ParamPath here{&path, key};
-        collect<Ctx>(layer, out, &here);
+        if constexpr (requires { layer.template describe<Ctx>(out, here); })
+          layer.template describe<Ctx>(out, here);
+        else
+          collect<Ctx>(layer, out, &here);
       }
     });
   }

@@ -16,4 +16,8 @@ template <cpu::Activation T> struct impl<kernels::gather_rows<T>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::gather_rows<T>::args& a) noexcept;
 };
 
+template <cpu::Activation T> struct impl<kernels::join_rows<T>, Cpu> {
+  static void run(Cpu::stream pool, const typename kernels::join_rows<T>::args& a) noexcept;
+};
+
 }  // namespace atom

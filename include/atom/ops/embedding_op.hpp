@@ -30,4 +30,16 @@ template <class T> struct gather_rows {
   static constexpr Cost cost(const args& a) { return {2.0 * a.rows * a.cols * sizeof(T), 0}; }
 };
 
+/// y[r] = [left[r] | right[r]].
+template <class T> struct join_rows {
+  struct args {
+    const T* left;   // (rows, cols)
+    const T* right;  // (rows, cols)
+    T* y;            // (rows, 2 cols)
+    int rows, cols;
+  };
+  static constexpr Name name() { return {"join_rows<", type_name<T>, ">"}; }
+  static constexpr Cost cost(const args& a) { return {4.0 * a.rows * a.cols * sizeof(T), 0}; }
+};
+
 }  // namespace atom::kernels

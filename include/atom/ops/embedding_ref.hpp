@@ -25,4 +25,15 @@ template <class T> struct impl<kernels::gather_rows<T>, Ref> {
   }
 };
 
+template <class T> struct impl<kernels::join_rows<T>, Ref> {
+  static void run(Ref::stream, const typename kernels::join_rows<T>::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r)
+      for (int c = 0; c < a.cols; ++c) {
+        const std::ptrdiff_t from = static_cast<std::ptrdiff_t>(r) * a.cols, to = 2 * from;
+        a.y[to + c] = a.left[from + c];
+        a.y[to + a.cols + c] = a.right[from + c];
+      }
+  }
+};
+
 }  // namespace atom
