@@ -71,10 +71,14 @@ std::size_t free_memory(int index) {
 void check_launches(const char* where) { check(hipGetLastError(), where); }
 
 // Declared in atom/gpu/port.hpp, which only kernels include. An error stays with the device until check_launches().
-void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, void* args) noexcept {
+void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, std::size_t shared,
+                   void* args) noexcept {
   void* list[] = {args};
   (void)hipLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks_x), static_cast<unsigned>(blocks_y)),
-                        dim3(static_cast<unsigned>(threads)), list, 0, raw(stream));
+                        dim3(static_cast<unsigned>(threads)), list, shared, raw(stream));
+}
+bool allow_shared(const void* kernel, std::size_t bytes) noexcept {
+  return hipFuncSetAttribute(kernel, hipFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)) == hipSuccess;
 }
 
 Stream::Stream() {

@@ -200,7 +200,8 @@ template <class B, class T, class Kv, int D> void kv_write(int rows, int kv_head
 struct Sequence {
   int rows, context;
 };
-template <class B, class T, class Kv, int D> void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs) {
+template <class B, class T, class Kv, int D>
+void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool split = false) {
   using op = kernels::paged_attention<T, Kv, D>;
   using layout = kernels::KvLayout<Kv, D>;
   std::vector<int> first_row{0}, context;
@@ -250,11 +251,15 @@ template <class B, class T, class Kv, int D> void attention(int heads, int kv_he
   Side<B> side;
   a.q = side.in(q), a.o = side.out(o), a.k_pages = side.in(k), a.v_pages = side.in(v), a.block_table = side.in(table);
   a.first_row = side.in(first_row), a.context = side.in(context);
+  std::vector<float> partials(split ? size(a.seqs, heads * op::splits(kv_heads)) * op::partial_width : 0, NAN);
+  std::vector<int> arrivals(split ? size(rows, kv_heads) : 0);
+  if (split) a.partials = side.out(partials), a.arrivals = side.out(arrivals);
   run_on<op, B>(side.stream(), a);
-  Verdict(side.finish())
-      .close(o, want, 2e-5f, 2 * ulp<T>)
-      .template say<B>(std::string_view(op::name()),
-                       shape({heads, kv_heads}) + " heads, " + shape({static_cast<int>(seqs.size()), rows, context[0]}));
+  Verdict(side.finish())  // bf16 probabilities: as in tests/ops/attention_test.cpp
+      .close(o, want, std::is_same_v<T, bf16> ? 0.01f : 2e-5f, 2 * ulp<T>)
+      .template say<B>(std::string_view(op::name()), shape({heads, kv_heads}) + " heads, " +
+                                                         shape({static_cast<int>(seqs.size()), rows, context[0]}) +
+                                                         (split ? " split" : ""));
 }
 
 template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
@@ -325,9 +330,15 @@ template <class B> void everything() {
   }
   const std::vector<Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, on_device ? 1200 : 150}, {0, 3}, {1, 33}};
   const std::vector<Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}};
+  const std::vector<Sequence> prefill = {{on_device ? 700 : 70, on_device ? 700 : 70}, {33, on_device ? 2000 : 140}};
   for (int group : {1, 2, 4, 5, 16}) {
-    attention<B, bf16, bf16, 128>(2 * group, 2, decode);
-    attention<B, bf16, bf16, 64>(2 * group, 2, decode);
+    for (bool split : {false, true}) {
+      attention<B, bf16, bf16, 128>(2 * group, 2, decode, split);
+      attention<B, bf16, bf16, 64>(2 * group, 2, decode, split);
+      attention<B, bf16, bf16, 128>(2 * group, 2, mixed, split);
+      attention<B, bf16, bf16, 64>(group, 1, mixed, split);
+      attention<B, bf16, bf16, 128>(group, 1, prefill, split);
+    }
     attention<B, float, float, 64>(2 * group, 2, mixed);
     attention<B, float, bf16, 128>(group, 1, mixed);
   }

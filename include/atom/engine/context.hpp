@@ -91,6 +91,7 @@ concept StepContext = requires(C& c) {
 /// The part every context has. Models add their dimensions (model::ModelContext).
 template <class B, class T> struct Context {
   using backend = B;
+  using target = B;  // what is planned for: in a dry run not the same
   using act = T;
   using comm_type = typename B::comm;
   static constexpr int tp = 1;

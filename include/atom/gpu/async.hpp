@@ -10,12 +10,12 @@ namespace atom::gpu {
 
 /// to(r, c .. c + N) = from[0 .. N), 16 bytes, both aligned; zeros unless `exists` (then `from` is not read, but must be a valid
 /// pointer to something).
-template <int N, class T, int R, int C> ATOM_DEVICE void copy_async(array<T, R, C>& to, int r, int c, const T* from, bool exists) {
+template <int N, class S, class T> ATOM_DEVICE void copy_async(S& to, int r, int c, const T* from, bool exists) {
   static_assert(N * sizeof(T) == 16, "atom: asynchronous copies are 16 bytes wide");
 #if ATOM_GPU_EMULATED
   emu::copy_async(to.template target<N>(r, c), from, exists);
 #elif ATOM_GPU_AMD
-  to.template store<N>(r, c, exists ? load<N>(from) : vec<T, N>{});
+  store<N>(to.template target<N>(r, c), exists ? load<N>(from) : vec<T, N>{});
 #else
   const auto at = static_cast<unsigned>(__cvta_generic_to_shared(to.template target<N>(r, c)));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(exists ? 16 : 0) : "memory");

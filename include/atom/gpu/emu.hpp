@@ -69,6 +69,7 @@ template <int W, int N> class Cta {
     for (int l = 0; l < W; ++l) all |= std::uint64_t{read<bool>(l)} << l;
     return all;
   }
+  void device_fence() const {}                        // blocks run one by one
   template <class T> T atomic_add(T* p, T v) const {  // one thread runs at a time
     const T before = *p;
     *p += v;

@@ -5,6 +5,8 @@
 //   a(lane, i)   (row, k) of the i-th element of A that the lane holds
 //   b(lane, i)   (column, k) of B
 //   d(lane, i)   (row, column) of D
+// Attention multiplies twice: what comes out of q · kᵀ goes into the product with v. A carried operand is the one whose rows stay
+// in their lanes through both: A where waves have 32 lanes, and B, with D transposed, where they have 64.
 // To extend: another shape or element type is another map with the same members, its instruction in mma(), and a line in
 // tests/gpu/machine_test.cpp, which proves a map complete and multiplies through it.
 #include "atom/gpu/shared.hpp"
@@ -31,6 +33,9 @@ template <> struct Tile<64> {
   static constexpr int row(int lane, int) { return lane % 16; }
   static constexpr int a_row(int) { return 0; }  // which of them element i belongs to
   static constexpr int b_row(int) { return 0; }
+  static constexpr int next_group = 16;  // from a lane to the one with the same rows in the next group
+  /// Where element i of a carried product lies: (row of the carried operand, row of the other).
+  static constexpr At carried(int lane, int i) { return {d(lane, i).col, d(lane, i).row}; }
 };
 
 /// mma.sync.m16n8k16 twice, for columns 0 .. 7 and 8 .. 15: pairs along k.
@@ -46,6 +51,8 @@ template <> struct Tile<32> {
   static constexpr int row(int lane, int r) { return lane / 4 + r * 8; }
   static constexpr int a_row(int i) { return i / 2 % 2; }
   static constexpr int b_row(int i) { return i / 4; }
+  static constexpr int next_group = 1;
+  static constexpr At carried(int lane, int i) { return d(lane, i); }
 };
 
 template <int W> struct FragIn { bf16 v[Tile<W>::n]; };
@@ -75,26 +82,93 @@ template <class Cta, int W> ATOM_DEVICE void mma([[maybe_unused]] Cta& cta, Frag
 #endif
 }
 
-/// Rows [row, row + 16), columns [k, k + 16) of s as an operand: A, or B with its columns as rows of s.
-template <class Cta, int R, int C> ATOM_DEVICE auto load_a(Cta& cta, const array<bf16, R, C>& s, int row, int k) {
-  using T = Tile<Cta::wave>;
-  FragIn<Cta::wave> f;
-  ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
-    const At at = T::a(cta.lane(), i);
-    const auto v = s.template load<T::run>(row + at.row, k + at.col);
-    for (int j = 0; j < T::run; ++j) f.v[i + j] = v.v[j];
-  }
+/// d(carried row, other row) += x · yᵀ, x being the carried operand: d lies as Tile::carried says.
+template <class Cta, int W> ATOM_DEVICE void mma_carried(Cta& cta, FragOut<W>& d, const FragIn<W>& x, const FragIn<W>& y) {
+  if constexpr (W == 32)
+    mma(cta, d, x, y);
+  else
+    mma(cta, d, y, x);
+}
+/// A carried product as the carried operand of the next one: what were rows of `other` are now k.
+template <int W> ATOM_DEVICE FragIn<W> carry(const FragOut<W>& d) {
+  FragIn<W> f;
+#if ATOM_GPU_NVIDIA
+  struct Words {
+    unsigned u[4];
+  } w;
+  ATOM_UNROLL for (int i = 0; i < 4; ++i) asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w.u[i]) : "f"(d.v[2 * i + 1]), "f"(d.v[2 * i]));
+  f = std::bit_cast<FragIn<W>>(w);
+#else
+  ATOM_UNROLL for (int i = 0; i < Tile<W>::n; ++i) f.v[i] = bf16(d.v[i]);
+#endif
   return f;
 }
-template <class Cta, int R, int C> ATOM_DEVICE auto load_b(Cta& cta, const array<bf16, R, C>& s, int row, int k) {
+
+#if ATOM_GPU_NVIDIA
+/// Four matrices of 8 x 8; lane l names row l % 8 of matrix l / 8.
+template <bool Transposed> ATOM_DEVICE FragIn<32> load_matrices(const bf16* row) {
+  struct Words {
+    unsigned u[4];
+  } w;
+  const auto at = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  if constexpr (Transposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(w.u[0]), "=r"(w.u[1]), "=r"(w.u[2]), "=r"(w.u[3])
+                 : "r"(at)
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(w.u[0]), "=r"(w.u[1]), "=r"(w.u[2]), "=r"(w.u[3])
+                 : "r"(at)
+                 : "memory");
+  return std::bit_cast<FragIn<32>>(w);
+}
+#endif
+
+/// Rows [row, row + 16), columns [k, k + 16) of s as an operand: A, or B with its columns as rows of s. Rows of s begin at
+/// multiples of 16 bytes.
+template <class Cta, class S> ATOM_DEVICE auto load_a(Cta& cta, S& s, int row, int k) {
+  [[maybe_unused]] const int lane = cta.lane();
+#if ATOM_GPU_NVIDIA
+  return load_matrices<false>(s.template target<8>(row + lane % 16, k + lane / 16 * 8));
+#else
   using T = Tile<Cta::wave>;
   FragIn<Cta::wave> f;
   ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
-    const At at = T::b(cta.lane(), i);
+    const At at = T::a(lane, i);
     const auto v = s.template load<T::run>(row + at.row, k + at.col);
     for (int j = 0; j < T::run; ++j) f.v[i + j] = v.v[j];
   }
   return f;
+#endif
+}
+template <class Cta, class S> ATOM_DEVICE auto load_b(Cta& cta, S& s, int row, int k) {
+  [[maybe_unused]] const int lane = cta.lane();
+#if ATOM_GPU_NVIDIA
+  return load_matrices<false>(s.template target<8>(row + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * 8));
+#else
+  using T = Tile<Cta::wave>;
+  FragIn<Cta::wave> f;
+  ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
+    const At at = T::b(lane, i);
+    const auto v = s.template load<T::run>(row + at.row, k + at.col);
+    for (int j = 0; j < T::run; ++j) f.v[i + j] = v.v[j];
+  }
+  return f;
+#endif
+}
+/// The same of what lies transposed: k in the rows [k, k + 16) of s, B's columns in its columns [col, col + 16). With waves of 64
+/// it is A as well.
+template <class Cta, class S> ATOM_DEVICE auto load_b_transposed(Cta& cta, S& s, int k, int col) {
+  [[maybe_unused]] const int lane = cta.lane();
+#if ATOM_GPU_NVIDIA
+  return load_matrices<true>(s.template target<8>(k + lane % 16, col + lane / 16 * 8));
+#else
+  using T = Tile<Cta::wave>;
+  FragIn<Cta::wave> f;
+  ATOM_UNROLL for (int i = 0; i < T::n; ++i) f.v[i] = s.get(k + T::b(lane, i).col, col + T::b(lane, i).row);
+  return f;
+#endif
 }
 
 }  // namespace atom::gpu

@@ -123,6 +123,7 @@ template <int N, class T> constexpr bool vectors(const T* p, int stride) {
 #if ATOM_GPU_AMD
 ATOM_DEVICE float exp(float x) { return __builtin_expf(x); }
 ATOM_DEVICE float exp2(float x) { return __builtin_exp2f(x); }
+ATOM_DEVICE float fast_exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 ATOM_DEVICE float sqrt(float x) { return __builtin_sqrtf(x); }
 ATOM_DEVICE float rint(float x) { return __builtin_rintf(x); }
 ATOM_DEVICE float abs(float x) { return __builtin_fabsf(x); }
@@ -131,6 +132,16 @@ ATOM_DEVICE float min(float a, float b) { return __builtin_fminf(a, b); }
 #else
 ATOM_DEVICE float exp(float x) { return ::expf(x); }
 ATOM_DEVICE float exp2(float x) { return ::exp2f(x); }
+/// To two units in the last place; what is below the normal numbers may be zero.
+ATOM_DEVICE float fast_exp2(float x) {
+#if ATOM_GPU_NVIDIA
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return ::exp2f(x);
+#endif
+}
 ATOM_DEVICE float sqrt(float x) { return ::sqrtf(x); }
 ATOM_DEVICE float rint(float x) { return ::rintf(x); }
 ATOM_DEVICE float abs(float x) { return ::fabsf(x); }
@@ -141,10 +152,25 @@ constexpr int min(int a, int b) { return a < b ? a : b; }
 constexpr int max(int a, int b) { return a > b ? a : b; }
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+/// x, and what follows from it is worked out anew: addresses that the compiler would otherwise prepare in front of a loop, and hold in
+/// registers that the loop needs.
+ATOM_DEVICE int anew(int x) {
+#if ATOM_GPU_AMD
+  asm volatile("" : "+v"(x));
+#elif ATOM_GPU_NVIDIA
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 /// Blocks of a launch.
 struct Grid {
   int x = 1, y = 1;
 };
+
+/// Lanes in a wave of the machine that this is compiled for, or of the emulator.
+template <class Backend> inline constexpr int wave_of = ATOM_GPU_AMD ? 64 : 32;
+template <int W> inline constexpr int wave_of<Emu<W>> = W;
 
 #if ATOM_GPU_EMULATED
 
@@ -154,8 +180,14 @@ template <class K, class Backend, class Args> void launch(typename Backend::stre
 
 #else
 
+/// Bytes of shared memory that a launch must ask for: NVIDIA grants 48 KiB to whoever does not.
+template <class S> inline constexpr std::size_t asked_for = ATOM_GPU_NVIDIA && sizeof(S) > 48 * 1024 ? sizeof(S) : 0;
+
 /// Asks the runtime to launch (src/gpu/runtime.cpp). Errors are kept and reported by check_launches().
-void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, void* args) noexcept;
+void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, std::size_t shared,
+                   void* args) noexcept;
+/// Before the first launch of a kernel that asks for shared memory.
+bool allow_shared(const void* kernel, std::size_t bytes) noexcept;
 
 /// One block of N threads.
 template <int N> struct Cta {
@@ -201,12 +233,18 @@ template <int N> struct Cta {
   /// The block's shared memory. One type per kernel.
   template <class S> ATOM_DEVICE S& shared() const {
 #if ATOM_GPU_AMD
+    static_assert(sizeof(S) <= 64 * 1024, "atom: more shared memory than a block of CDNA has");
     __attribute__((shared, aligned(16))) static unsigned char bytes[sizeof(S)];
-#else
-    static_assert(sizeof(S) <= 48 * 1024, "atom: more shared memory than a launch grants without asking");
-    __shared__ __align__(16) unsigned char bytes[sizeof(S)];
-#endif
     return *reinterpret_cast<S*>(bytes);
+#else
+    if constexpr (asked_for<S> == 0) {
+      __shared__ __align__(16) unsigned char bytes[sizeof(S)];
+      return *reinterpret_cast<S*>(bytes);
+    } else {
+      extern __shared__ __align__(16) unsigned char more[];
+      return *reinterpret_cast<S*>(more);
+    }
+#endif
   }
   /// v of lane `from`. All lanes of the wave must arrive; a shuffle orders no memory.
   template <class T> ATOM_DEVICE T shfl(T v, int from) const {
@@ -231,6 +269,15 @@ template <int N> struct Cta {
     return __builtin_amdgcn_uicmp(static_cast<unsigned>(yes), 0u, 33 /* != */);
 #else
     return __ballot_sync(~0u, yes);
+#endif
+  }
+  /// What this thread wrote before is seen by every thread of the device that sees something it writes behind it; the reader needs
+  /// one too, between what it saw and what it reads.
+  ATOM_DEVICE void device_fence() const {
+#if ATOM_GPU_AMD
+    __builtin_amdgcn_fence(__ATOMIC_ACQ_REL, "agent");
+#else
+    __threadfence();
 #endif
   }
   /// Adds to memory of the device; returns what was there. Relaxed.
@@ -260,8 +307,11 @@ __global__ __launch_bounds__(K::threads(32)) void entry(const __grid_constant__ 
 
 template <class K, class Backend, class Args> void launch(Hip::stream stream, Grid grid, const Args& a) noexcept {
   if (grid.x == 0 || grid.y == 0) return;
+  const auto kernel = reinterpret_cast<const void*>(&entry<K, Args>);
+  constexpr std::size_t shared = asked_for<typename K::Shared>;
+  if constexpr (shared > 0) static const bool allowed = allow_shared(kernel, shared);
   Args copy = a;
-  launch_kernel(stream, reinterpret_cast<const void*>(&entry<K, Args>), grid.x, grid.y, K::threads(ATOM_GPU_AMD ? 64 : 32), &copy);
+  launch_kernel(stream, kernel, grid.x, grid.y, K::threads(wave_of<Backend>), shared, &copy);
 }
 
 #endif

@@ -61,6 +61,30 @@ template <class T, int First, int Second = 0> class array {
   alignas(16) T v_[static_cast<std::size_t>(rows_) * cols_];
 };
 
+/// The same for tiles that are written in rows and read in columns of 8: within a row, vectors of 8 change places by the row, so
+/// that equal columns of neighbouring rows lie in different banks. N divides 8; Cols is a multiple of 64.
+template <class T, int Rows, int Cols> class swizzled {
+  static_assert(sizeof(T) == 2 && Cols % 64 == 0);
+  ATOM_DEVICE static int place(int r, int c) { return (c & ~63) + ((c ^ ((r & 7) * 8)) & 63); }
+
+ public:
+#if ATOM_GPU_EMULATED
+  using Site = emu::Site;
+  T get(int r, int c, Site s = Site::current()) const { return v_.get(r, place(r, c), s); }
+  void set(int r, int c, T v, Site s = Site::current()) { v_.set(r, place(r, c), v, s); }
+  template <int N> vec<T, N> load(int r, int c, Site s = Site::current()) const { return v_.template load<N>(r, place(r, c), s); }
+  template <int N> T* target(int r, int c, Site s = Site::current()) { return v_.template target<N>(r, place(r, c), s); }
+#else
+  ATOM_DEVICE T get(int r, int c) const { return v_.get(r, place(r, c)); }
+  ATOM_DEVICE void set(int r, int c, T v) { v_.set(r, place(r, c), v); }
+  template <int N> ATOM_DEVICE vec<T, N> load(int r, int c) const { return v_.template load<N>(r, place(r, c)); }
+  template <int N> ATOM_DEVICE T* target(int r, int c) { return v_.template target<N>(r, place(r, c)); }
+#endif
+
+ private:
+  array<T, Rows, Cols> v_;
+};
+
 /// Every thread gets the block's sum, added wave by wave. `partial` has room for one number per wave; the caller's next use of it
 /// needs a barrier in front.
 template <class Cta, int N> ATOM_DEVICE float block_sum(Cta& cta, float v, array<float, N>& partial) {

@@ -87,6 +87,7 @@ template <Build M> struct Sizes {
 /// The context a build's forward pass runs in; B differs from M::backend in a dry run.
 template <Build M, class B = typename M::backend> struct ModelContext : Context<B, typename M::act> {
   static_assert(check<M>());
+  using target = typename M::backend;
   static constexpr int tp = M::parallel.tp;
   static constexpr ModelSpec fixed = Sizes<M>::fixed;
 

@@ -18,10 +18,12 @@ struct impl<kernels::kv_write<T, Kv, D>, B> {
   static void run(typename B::stream stream, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
 };
 
-/// One query row and KV head per block: right for every batch, fast for decode.
+/// bf16: prompts in tiles over the matrix unit; a lone row's context is split over blocks where there are partials, into chunks that
+/// its length alone decides. Queries whose rows are not aligned to 16 bytes, and floats: a block per row.
 template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 struct impl<kernels::paged_attention<T, Kv, D>, B> {
+  static constexpr bool splits = std::same_as<T, bf16>;
   static void run(typename B::stream stream, const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept;
 };
 

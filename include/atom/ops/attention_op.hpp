@@ -41,6 +41,7 @@ template <class T, class Kv, int D> struct kv_write {
     Kv* v_pages;       // likewise
     const int* slots;  // (rows)
     int rows, kv_heads, ld;
+    int* arrivals = nullptr;  // (rows, kv_heads), set to zero for the attention that follows; null where that does not split
   };
   static constexpr Name name() { return {"kv_write<", type_name<T>, ",", type_name<Kv>, ",", name_of_int(D), ">"}; }
   static constexpr Cost cost(const args& a) { return {2.0 * a.rows * a.kv_heads * D * (sizeof(T) + sizeof(Kv)), 0}; }
@@ -65,7 +66,12 @@ template <class T, class Kv> struct AttentionArgs {
   float scale;
   int window = 0;                // tokens that a row sees, itself included; 0: all, as without F.window
   const float* sinks = nullptr;  // (heads), to be compared with scores after the scale; null without F.sinks
+  float* partials = nullptr;     // (seqs, heads, attention_splits(kv_heads), partial_width(D)), or null: nothing is split
+  int* arrivals = nullptr;       // (rows, kv_heads), zeros; null beside null partials
 };
+/// A kernel that splits the context of a lone row over blocks leaves up to so many parts of its answer: impl::splits asks for room.
+constexpr int attention_splits(int kv_heads) { return kv_heads > 32 ? 4 : kv_heads < 4 ? 32 : 128 / kv_heads; }
+constexpr int partial_width(int head_dim) { return head_dim + 4; }
 
 /// o = softmax(q · Kᵀ * scale, causal) · V per head; query head h reads KV head h / (heads / kv_heads).
 /// Row i of sequence s, i in [0, n), n = first_row[s+1] - first_row[s], is at position p = context[s] - n + i and sees positions

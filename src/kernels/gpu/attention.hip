@@ -1,12 +1,14 @@
-// paged_attention: one block per query row, KV head and up to G of its query heads; every wave takes its share of the pages and
-// keeps a softmax of its own, and the block merges them in the order of waves.
+// paged_attention: which kernel takes what, and the one for floats.
 #include "atom/ops/attention_gpu.hpp"
 
-#include "rows.hpp"
+#include "attention_decode.hpp"
+#include "attention_prefill.hpp"
 
 namespace atom {
 namespace {
 
+/// Any types: one block per query row, KV head and up to G of its query heads; every wave takes its share of the pages and keeps a
+/// softmax of its own, and the block merges them in the order of waves.
 template <class T, class Kv, int D, int G> struct RowAttention {
   using Args = typename kernels::paged_attention<T, Kv, D>::args;
   using layout = kernels::KvLayout<Kv, D>;
@@ -27,7 +29,7 @@ template <class T, class Kv, int D, int G> struct RowAttention {
     const int group = a.heads / a.kv_heads, chunks = gpu::ceil_div(group, G);
     const int row = cta.block_x(), kv_head = cta.block_y() / chunks, first_head = cta.block_y() % chunks * G;
     const int heads = gpu::min(G, group - first_head), head0 = kv_head * group + first_head;
-    const int seq = sequence_of(row, a), visible = a.context[seq] - a.first_row[seq + 1] + row + 1;
+    const int seq = gpu::sequence_of(row, a.first_row, a.seqs), visible = a.context[seq] - a.first_row[seq + 1] + row + 1;
 
     for (int i = cta.thread(); i < G * D; i += cta.threads()) {
       const int g = i / D;
@@ -107,26 +109,37 @@ template <class T, class Kv, int D, int G> struct RowAttention {
       gpu::row_of(a.o, row, a.heads * D)[head0 * D + i] = T(value / total);
     }
   }
-
- private:
-  /// The last sequence that begins at or before the row; those without rows begin where the next one does.
-  ATOM_DEVICE static int sequence_of(int row, const Args& a) {
-    int low = 0, high = a.seqs - 1;
-    while (low < high) {
-      const int middle = (low + high + 1) / 2;
-      if (a.first_row[middle] <= row)
-        low = middle;
-      else
-        high = middle - 1;
-    }
-    return low;
-  }
 };
 
-template <class T, class Kv, int D, int G, class B>
-void launch(typename B::stream stream, const typename kernels::paged_attention<T, Kv, D>::args& a) {
-  const int chunks = gpu::ceil_div(a.heads / a.kv_heads, G);
-  gpu::launch<RowAttention<T, Kv, D, G>, B>(stream, {a.rows, a.kv_heads * chunks}, a);
+template <class T, class Kv, int D, class B>
+void by_row(typename B::stream stream, const typename kernels::paged_attention<T, Kv, D>::args& a) {
+  if (a.heads / a.kv_heads <= 2)
+    gpu::launch<RowAttention<T, Kv, D, 2>, B>(stream, {a.rows, a.kv_heads}, a);
+  else
+    gpu::launch<RowAttention<T, Kv, D, 8>, B>(stream, {a.rows, a.kv_heads * gpu::ceil_div(a.heads / a.kv_heads, 8)}, a);
+}
+
+/// Tiles of 128 queries, or of 64 where those would leave multiprocessors idle. CDNA has less shared memory: shorter stages.
+template <int D, class B, class Args> void prefill(typename B::stream stream, const Args& a, bool skip_single) {
+  constexpr int keys = gpu::wave_of<B> == 32 ? 64 : 32;
+  const auto launch = [&]<class K>(K) {
+    const int tiles = gpu::ceil_div(a.rows * (a.heads / a.kv_heads), K::queries) + a.seqs - 1;  // every sequence may begin one
+    gpu::launch<K, B>(stream, {a.kv_heads, tiles}, gpu::PrefillArgs<Args>{a, skip_single});
+  };
+  if (a.rows * a.heads >= 128 * 256)
+    launch(gpu::PrefillAttention<D, 2, keys>{});
+  else
+    launch(gpu::PrefillAttention<D, 1, keys>{});
+}
+
+/// As many blocks as keep a device busy, at least four per row and head: those with nothing to do end at once.
+template <int D, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
+  constexpr int stages = gpu::wave_of<B> == 32 ? 3 : 1;
+  using K = gpu::DecodeAttention<D, stages>;
+  const int slots = row_each ? a.rows : a.seqs, parts = gpu::ceil_div(a.heads / a.kv_heads, K::heads);
+  const int blocks = slots * a.kv_heads * parts, most = kernels::paged_attention<bf16, bf16, D>::splits(a.kv_heads);
+  const int lanes = gpu::min(most, gpu::max(4, gpu::ceil_div(1024, gpu::max(blocks, 1))));
+  gpu::launch<K, B>(stream, {blocks, lanes}, gpu::DecodeArgs<Args>{a, lanes, row_each});
 }
 
 }  // namespace
@@ -135,10 +148,16 @@ template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 void impl<kernels::paged_attention<T, Kv, D>, B>::run(typename B::stream stream,
                                                       const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept {
-  if (a.heads / a.kv_heads <= 2)
-    launch<T, Kv, D, 2, B>(stream, a);
-  else
-    launch<T, Kv, D, 8, B>(stream, a);
+  if (a.rows == 0) return;
+  if constexpr (std::same_as<T, bf16>) {
+    if (gpu::vectors<8>(a.q, a.ldq) && gpu::vectors<8>(a.o, D)) {
+      const bool row_each = a.rows <= a.seqs;
+      if (a.partials) decode<D, B>(stream, a, row_each);
+      if (!a.partials || !row_each) prefill<D, B>(stream, a, a.partials != nullptr);
+      return;
+    }
+  }
+  by_row<T, Kv, D, B>(stream, a);
 }
 
 }  // namespace atom

@@ -57,6 +57,8 @@ template <class T, class Kv, int D, int N> struct KvWrite {
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
     const int row = cta.block_x(), slot = a.slots[row];
     const T *k = gpu::row_of(a.k, row, a.ld), *v = gpu::row_of(a.v, row, a.ld);
+    if (a.arrivals)
+      for (int h = cta.thread(); h < a.kv_heads; h += cta.threads()) gpu::row_of(a.arrivals, row, a.kv_heads)[h] = 0;
     for (int i = cta.thread() * N; i < a.kv_heads * D; i += cta.threads() * N) {
       const std::size_t to =
           layout::at(slot / layout::page, i / D, slot % layout::page, a.kv_heads) + static_cast<std::size_t>(i % D);

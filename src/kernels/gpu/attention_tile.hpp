@@ -1,0 +1,85 @@
+#pragma once
+// What attention kernels over the matrix unit share: the online softmax of scores in registers, and the products around it.
+// One idea: queries are the carried operand (atom/gpu/mma.hpp), so a lane keeps its queries from q · kᵀ through the softmax to
+// P · v, and scores become probabilities where they lie. Scores are kept as powers of two.
+#include <cmath>
+
+#include "atom/gpu/async.hpp"
+#include "atom/gpu/mma.hpp"
+#include "atom/ops/attention_op.hpp"
+
+#include "rows.hpp"
+
+namespace atom::gpu {
+
+/// The softmax of the queries that a lane has in 16 rows: their highest score so far, and its part of the sum.
+template <int W> struct Softmax {
+  using T = Tile<W>;
+  float top[T::rows], sum[T::rows];
+
+  ATOM_DEVICE Softmax() {
+    ATOM_UNROLL for (int r = 0; r < T::rows; ++r) top[r] = -INFINITY, sum[r] = 0;
+  }
+
+  /// Scores become probabilities against the highest so far; what `o` holds is brought to that. `scale` is positive.
+  template <class Cta, int Keys, int Channels>
+  ATOM_DEVICE void add(Cta& cta, FragOut<W> (&score)[Keys], FragOut<W> (&o)[Channels], float scale) {
+    float higher[T::rows], keep[T::rows], base[T::rows];
+    bool grew = false;
+    ATOM_UNROLL for (int r = 0; r < T::rows; ++r) higher[r] = -INFINITY;
+    ATOM_UNROLL for (int t = 0; t < Keys; ++t) ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
+      float& high = higher[T::a_row(i)];
+      high = max(high, score[t].v[i]);
+    }
+    ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
+      higher[r] = max(higher[r], cta.shfl_xor(higher[r], T::next_group));
+      higher[r] = max(max(higher[r], cta.shfl_xor(higher[r], 2 * T::next_group)) * scale, top[r]);
+      base[r] = higher[r] == -INFINITY ? 0.0f : higher[r];  // nothing visible yet
+      keep[r] = fast_exp2(top[r] - base[r]);
+      grew = grew || higher[r] > top[r];
+      top[r] = higher[r];
+      sum[r] *= keep[r];
+    }
+    ATOM_UNROLL for (int t = 0; t < Keys; ++t) ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
+      const float p = fast_exp2(score[t].v[i] * scale - base[T::a_row(i)]);
+      score[t].v[i] = p;
+      sum[T::a_row(i)] += p;
+    }
+    if (cta.ballot(grew) != 0)
+      ATOM_UNROLL for (int c = 0; c < Channels; ++c) ATOM_UNROLL for (int i = 0; i < T::n; ++i) o[c].v[i] *= keep[T::a_row(i)];
+  }
+
+  /// Every lane of a query gets its whole sum.
+  template <class Cta> ATOM_DEVICE void finish(Cta& cta) {
+    ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
+      sum[r] += cta.shfl_xor(sum[r], T::next_group);
+      sum[r] += cta.shfl_xor(sum[r], 2 * T::next_group);
+    }
+  }
+};
+
+/// o += P · v: 16 queries, tokens [token, token + 16 Keys) in rows of v.
+template <class Cta, int W, int Keys, int Channels, class S>
+ATOM_DEVICE void add_values(Cta& cta, FragOut<W> (&o)[Channels], const FragOut<W> (&p)[Keys], S& v, int token) {
+  ATOM_UNROLL for (int t = 0; t < Keys; ++t) {
+    const FragIn<W> weights = carry(p[t]);
+    ATOM_UNROLL for (int c = 0; c < Channels; ++c)
+      mma_carried(cta, o[c], weights, load_b_transposed(cta, v, token + 16 * t, 16 * c));
+  }
+}
+
+/// The last sequence that begins at or before the row; those without rows begin where the next one does.
+ATOM_DEVICE int sequence_of(int row, const int* first_row, int seqs) {
+  if (row < seqs && first_row[row] == row && first_row[row + 1] == row + 1) return row;  // a row each
+  int low = 0, high = seqs - 1;
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (first_row[middle] <= row)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
+
+}  // namespace atom::gpu
