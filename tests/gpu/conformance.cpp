@@ -200,9 +200,10 @@ template <class B, class T, class Kv, int D> void kv_write(int rows, int kv_head
 struct Sequence {
   int rows, context;
 };
-template <class B, class T, class Kv, int D>
-void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool split = false) {
-  using op = kernels::paged_attention<T, Kv, D>;
+constexpr kernels::AttnFlags all_keys{}, windowed{.window = true, .sinks = true};
+template <class B, class T, class Kv, int D, kernels::AttnFlags F = all_keys>
+void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool split = false, int window = 0) {
+  using op = kernels::paged_attention<T, Kv, D, F>;
   using layout = kernels::KvLayout<Kv, D>;
   std::vector<int> first_row{0}, context;
   int pages = 3, longest = 1;
@@ -247,11 +248,15 @@ void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool 
                       ldq,
                       longest,
                       1 / std::sqrt(static_cast<float>(D))};
+  a.window = window;
+  const auto sinks = noise<float>(size(heads, 1), 20, 3);
+  if (F.sinks) a.sinks = sinks.data();
   run_on<op, Ref>({}, a);
   Side<B> side;
+  if (F.sinks) a.sinks = side.in(sinks);
   a.q = side.in(q), a.o = side.out(o), a.k_pages = side.in(k), a.v_pages = side.in(v), a.block_table = side.in(table);
   a.first_row = side.in(first_row), a.context = side.in(context);
-  std::vector<float> partials(split ? size(a.seqs, heads * op::splits(kv_heads)) * op::partial_width : 0, NAN);
+  std::vector<float> partials(split ? size(a.seqs, heads * kernels::attention_splits(kv_heads)) * size(kernels::partial_width(D), 1) : 0, NAN);
   std::vector<int> arrivals(split ? size(rows, kv_heads) : 0);
   if (split) a.partials = side.out(partials), a.arrivals = side.out(arrivals);
   run_on<op, B>(side.stream(), a);
@@ -259,7 +264,7 @@ void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool 
       .close(o, want, std::is_same_v<T, bf16> ? 0.01f : 2e-5f, 2 * ulp<T>)
       .template say<B>(std::string_view(op::name()), shape({heads, kv_heads}) + " heads, " +
                                                          shape({static_cast<int>(seqs.size()), rows, context[0]}) +
-                                                         (split ? " split" : ""));
+                                                         (split ? " split" : "") + (window ? " window" : ""));
 }
 
 template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
@@ -338,9 +343,15 @@ template <class B> void everything() {
       attention<B, bf16, bf16, 128>(2 * group, 2, mixed, split);
       attention<B, bf16, bf16, 64>(group, 1, mixed, split);
       attention<B, bf16, bf16, 128>(group, 1, prefill, split);
+      for (int window : {5, 40}) {
+        attention<B, bf16, bf16, 128, windowed>(group, 1, prefill, split, window);
+        attention<B, bf16, bf16, 64, windowed>(2 * group, 2, mixed, split, window);
+        attention<B, bf16, bf16, 128, windowed>(2 * group, 2, decode, split, window * 20);
+      }
     }
     attention<B, float, float, 64>(2 * group, 2, mixed);
     attention<B, float, bf16, 128>(group, 1, mixed);
+    attention<B, float, bf16, 64, windowed>(group, 1, mixed, false, 20);
   }
 }
 

@@ -24,7 +24,11 @@ template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 struct impl<kernels::paged_attention<T, Kv, D>, B> {
   static constexpr bool splits = std::same_as<T, bf16>;
-  static void run(typename B::stream stream, const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept;
+  static void run(typename B::stream stream, const kernels::AttentionArgs<T, Kv>& a) noexcept;
 };
+/// The same kernels: a window and sinks are in the args.
+template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, kernels::AttnFlags F, gpu::Target B>
+requires gpu::is_head_width<D>
+struct impl<kernels::paged_attention<T, Kv, D, F>, B> : impl<kernels::paged_attention<T, Kv, D>, B> {};
 
 }  // namespace atom

@@ -10,7 +10,7 @@ namespace {
 /// Any types: one block per query row, KV head and up to G of its query heads; every wave takes its share of the pages and keeps a
 /// softmax of its own, and the block merges them in the order of waves.
 template <class T, class Kv, int D, int G> struct RowAttention {
-  using Args = typename kernels::paged_attention<T, Kv, D>::args;
+  using Args = kernels::AttentionArgs<T, Kv>;
   using layout = kernels::KvLayout<Kv, D>;
   static constexpr int page = layout::page, max_waves = 8;
   static constexpr int threads(int) { return 256; }
@@ -34,7 +34,7 @@ template <class T, class Kv, int D, int G> struct RowAttention {
     for (int i = cta.thread(); i < G * D; i += cta.threads()) {
       const int g = i / D;
       const float q = g < heads ? static_cast<float>(gpu::row_of(a.q, row, a.ldq)[head0 * D + i]) : 0.0f;
-      s.q.set(g, i % D, q * a.scale * 1.44269504f);  // log2(e)
+      s.q.set(g, i % D, q * a.scale * gpu::log2e);
     }
     cta.sync();
 
@@ -45,7 +45,8 @@ template <class T, class Kv, int D, int G> struct RowAttention {
       sum[g] = 0;
       ATOM_UNROLL for (int i = 0; i < own; ++i) o[g][i] = 0;
     }
-    for (int first = wave * page; first < visible; first += Cta::waves() * page) {
+    const int least = gpu::first_visible(visible - 1, a.window);
+    for (int first = least / page * page + wave * page; first < visible; first += Cta::waves() * page) {
       const int index = gpu::row_of(a.block_table, seq, a.table_stride)[first / page];
       const std::size_t at = layout::at(index, kv_head, 0, a.kv_heads);
       const int tokens = gpu::min(page, visible - first);
@@ -64,7 +65,7 @@ template <class T, class Kv, int D, int G> struct RowAttention {
       float keep[G];
       ATOM_UNROLL for (int g = 0; g < G; ++g) {
         ATOM_UNROLL for (int m = page; m < W; m *= 2) score[g] += cta.shfl_xor(score[g], m);
-        if (token >= tokens) score[g] = -INFINITY;
+        if (token >= tokens || first + token < least) score[g] = -INFINITY;
         float higher = score[g];
         ATOM_UNROLL for (int m = page / 2; m > 0; m /= 2) higher = gpu::max(higher, cta.shfl_xor(higher, m));
         higher = gpu::max(higher, top[g]);
@@ -106,13 +107,14 @@ template <class T, class Kv, int D, int G> struct RowAttention {
         total += keep * s.sum.get(w, g);
         value += keep * s.o.get(w * G + g, i % D);
       }
+      total += gpu::sink_share(a.sinks, head0 + g, best);
       gpu::row_of(a.o, row, a.heads * D)[head0 * D + i] = T(value / total);
     }
   }
 };
 
 template <class T, class Kv, int D, class B>
-void by_row(typename B::stream stream, const typename kernels::paged_attention<T, Kv, D>::args& a) {
+void by_row(typename B::stream stream, const kernels::AttentionArgs<T, Kv>& a) {
   if (a.heads / a.kv_heads <= 2)
     gpu::launch<RowAttention<T, Kv, D, 2>, B>(stream, {a.rows, a.kv_heads}, a);
   else
@@ -137,7 +139,7 @@ template <int D, class B, class Args> void decode(typename B::stream stream, con
   constexpr int stages = gpu::wave_of<B> == 32 ? 3 : 1;
   using K = gpu::DecodeAttention<D, stages>;
   const int slots = row_each ? a.rows : a.seqs, parts = gpu::ceil_div(a.heads / a.kv_heads, K::heads);
-  const int blocks = slots * a.kv_heads * parts, most = kernels::paged_attention<bf16, bf16, D>::splits(a.kv_heads);
+  const int blocks = slots * a.kv_heads * parts, most = kernels::attention_splits(a.kv_heads);
   const int lanes = gpu::min(most, gpu::max(4, gpu::ceil_div(1024, gpu::max(blocks, 1))));
   gpu::launch<K, B>(stream, {blocks, lanes}, gpu::DecodeArgs<Args>{a, lanes, row_each});
 }
@@ -147,7 +149,7 @@ template <int D, class B, class Args> void decode(typename B::stream stream, con
 template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 void impl<kernels::paged_attention<T, Kv, D>, B>::run(typename B::stream stream,
-                                                      const typename kernels::paged_attention<T, Kv, D>::args& a) noexcept {
+                                                      const kernels::AttentionArgs<T, Kv>& a) noexcept {
   if (a.rows == 0) return;
   if constexpr (std::same_as<T, bf16>) {
     if (gpu::vectors<8>(a.q, a.ldq) && gpu::vectors<8>(a.o, D)) {

@@ -14,19 +14,20 @@ template <class A> struct DecodeArgs {
   bool by_row;  // one slot per row, else per sequence, of which those with one row have work
 };
 
-/// Chunks of a context: at least 128 tokens, a multiple of what the waves take at once, and at most `most` of them.
+/// Chunks of the pages from the one of token `least` to that of token end - 1: at least 128 tokens each, a multiple of what the waves
+/// take at once, and at most `most` of them.
 struct Chunks {
-  int pages, each, count;
-  ATOM_DEVICE Chunks(int tokens, int most) {
-    pages = ceil_div(tokens, kernels::page_tokens);
-    each = max(8, ceil_div(ceil_div(pages, most), 4) * 4);
-    count = ceil_div(pages, each);
+  int first, last, each, count;
+  ATOM_DEVICE Chunks(int least, int end, int most) {
+    first = least / kernels::page_tokens;
+    last = ceil_div(end, kernels::page_tokens);
+    each = max(8, ceil_div(ceil_div(last - first, most), 4) * 4);
+    count = ceil_div(last - first, each);
   }
 };
 
 template <int D, int Stages> struct DecodeAttention {
-  using Op = kernels::paged_attention<bf16, bf16, D>;
-  using Args = DecodeArgs<typename Op::args>;
+  using Args = DecodeArgs<kernels::AttentionArgs<bf16, bf16>>;
   using layout = kernels::KvLayout<bf16, D>;
   static constexpr int waves = 4, heads = 16, page = layout::page, chunks = D / 8, channels = D / 16;
   static constexpr int threads(int wave) { return waves * wave; }
@@ -45,13 +46,14 @@ template <int D, int Stages> struct DecodeAttention {
     using T = Tile<W>;
     const auto& a = args.a;
     auto& s = cta.template shared<Shared>();
-    const int group = a.heads / a.kv_heads, parts = ceil_div(group, heads), most = Op::splits(a.kv_heads);
+    const int group = a.heads / a.kv_heads, parts = ceil_div(group, heads), most = kernels::attention_splits(a.kv_heads);
     const int part = cta.block_x() % parts, kv_head = cta.block_x() / parts % a.kv_heads, slot = cta.block_x() / parts / a.kv_heads;
     const int seq = args.by_row ? sequence_of(slot, a.first_row, a.seqs) : slot;
     const int end_row = a.first_row[seq + 1], row = args.by_row ? slot : a.first_row[seq];
     if (!args.by_row && end_row != row + 1) return;
     const int visible = a.context[seq] - end_row + row + 1;
-    const Chunks split(visible, most);
+    const int least = first_visible(visible - 1, a.window);
+    const Chunks split(least, visible, most);
     if (cta.block_y() >= split.count) return;
     const int head0 = kv_head * group + part * heads, here = min(heads, group - part * heads);
 
@@ -66,7 +68,7 @@ template <int D, int Stages> struct DecodeAttention {
 
     const int* const table = row_of(a.block_table, seq, a.table_stride);
     for (int chunk = cta.block_y(); chunk < split.count; chunk += args.lanes) {
-      const int first = chunk * split.each + wave, last = min(split.pages, (chunk + 1) * split.each);
+      const int first = split.first + chunk * split.each + wave, last = min(split.last, split.first + (chunk + 1) * split.each);
       const int count = last > first ? ceil_div(last - first, waves) : 0;  // pages of this wave
       Softmax<W> softmax;
       FragOut<W> o[channels];
@@ -90,13 +92,15 @@ template <int D, int Stages> struct DecodeAttention {
         fetch(n + Stages - 1);
         wait_copies<Stages - 1>();
         cta.wave_sync();
-        const int at = ((n % Stages) * waves + wave) * 2 * page, left = visible - (first + n * waves) * page;
+        const int at = ((n % Stages) * waves + wave) * 2 * page, token = (first + n * waves) * page;
         FragOut<W> score[1];
         ATOM_UNROLL for (int c = 0; c < channels; ++c) mma_carried(cta, score[0], q[c], load_b(cta, s.kv, at, 16 * c));
-        if (left < page)
-          ATOM_UNROLL for (int i = 0; i < T::n; ++i)
-            if (T::carried(lane, i).col >= left) score[0].v[i] = -INFINITY;
-        softmax.add(cta, score, o, a.scale * 1.44269504f);
+        if (token + page > visible || token < least)
+          ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
+            const int t = token + T::carried(lane, i).col;
+            if (t >= visible || t < least) score[0].v[i] = -INFINITY;
+          }
+        softmax.add(cta, score, o, a.scale * log2e);
         const FragIn<W> p = carry(score[0]);
         ATOM_UNROLL for (int c = 0; c < channels; ++c) mma_carried(cta, o[c], p, load_b_transposed(cta, s.kv, at + page, 16 * c));
         cta.wave_sync();
@@ -124,6 +128,7 @@ template <int D, int Stages> struct DecodeAttention {
           value += keep * s.o.get(w * heads + h, c);
         }
         if (split.count == 1) {
+          total += sink_share(a.sinks, head0 + h, best);
           row_of(a.o, row, a.heads * D)[(head0 + h) * D + c] = bf16(value / total);
         } else {
           float* to = partial(a, slot, head0 + h, chunk, most);
@@ -140,7 +145,7 @@ template <int D, int Stages> struct DecodeAttention {
  private:
   /// Where a chunk's answer for one head lies: D channels not yet divided, their highest score, their sum.
   ATOM_DEVICE static float* partial(const auto& a, int slot, int head, int chunk, int most) {
-    return a.partials + ((static_cast<std::ptrdiff_t>(slot) * a.heads + head) * most + chunk) * Op::partial_width;
+    return a.partials + ((static_cast<std::ptrdiff_t>(slot) * a.heads + head) * most + chunk) * kernels::partial_width(D);
   }
 
   /// Whether this block is the last of `blocks` to come here.
@@ -159,7 +164,7 @@ template <int D, int Stages> struct DecodeAttention {
     for (int i = cta.thread(); i < group * D / N; i += cta.threads()) {
       const int head = head0 + i * N / D, c = i * N % D;
       const float* from = partial(a, slot, head, 0, most);
-      constexpr int stride = Op::partial_width;
+      constexpr int stride = kernels::partial_width(D);
       float best = -INFINITY, total = 0, value[N] = {};
       for (int k = 0; k < count; ++k) best = max(best, from[k * stride + D]);
       for (int k = 0; k < count; ++k) {
@@ -168,6 +173,7 @@ template <int D, int Stages> struct DecodeAttention {
         const auto v = load<N>(from + k * stride + c);
         ATOM_UNROLL for (int j = 0; j < N; ++j) value[j] += keep * v.v[j];
       }
+      total += sink_share(a.sinks, head, best);
       vec<bf16, N> y;
       ATOM_UNROLL for (int j = 0; j < N; ++j) y.v[j] = bf16(value[j] / total);
       store<N>(row_of(a.o, row, a.heads * D) + head * D + c, y);

@@ -15,7 +15,7 @@ template <class A> struct PrefillArgs {
 
 /// Slices: 16 queries each, per wave. Keys: tokens per stage.
 template <int D, int Slices, int Keys> struct PrefillAttention {
-  using Args = PrefillArgs<typename kernels::paged_attention<bf16, bf16, D>::args>;
+  using Args = PrefillArgs<kernels::AttentionArgs<bf16, bf16>>;
   using layout = kernels::KvLayout<bf16, D>;
   static constexpr int waves = 4, queries = waves * Slices * 16, page = layout::page, chunks = D / 8, channels = D / 16;
   static constexpr int threads(int wave) { return waves * wave; }
@@ -37,28 +37,23 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
     const int past = context - rows, query0 = place.tile * queries;
     const int last_row = min(rows, ceil_div(query0 + queries, group)) - 1;  // of this block
     const int end = past + last_row + 1;                                    // of what it sees
+    const int begin = first_visible(past + query0 / group, a.window) / Keys * Keys;
 
     fetch_queries(cta, s, a, query0, rows, row0, kv_head, group);
     const int* const table = row_of(a.block_table, place.seq, a.table_stride);
-    Fetch<W> fetch{cta.thread(), context, kv_head, table, {}};
-    fetch.look_up(0);
-    fetch(s, a, 0, 0);
-    fetch.look_up(Keys);
+    fetch(cta, s, a, table, context, begin, 0);
 
     const int wave0 = cta.wave_id() * Slices * 16, lane = cta.lane();
-    const int lowest = past + (query0 + wave0) / group;  // position of the wave's first query
+    const int lowest = past + (query0 + wave0) / group, highest = past + (query0 + wave0 + Slices * 16 - 1) / group;  // positions
     const bool idle = query0 + wave0 >= rows * group;
     Softmax<W> softmax[Slices];
     FragOut<W> o[Slices][channels];
 
-    for (int first = 0, stage = 0; first < end; first += Keys, stage ^= 1) {
+    for (int first = begin, stage = 0; first < end; first += Keys, stage ^= 1) {
       wait_copies<0>();
       cta.sync();  // this tile is here, and nobody reads the other stage any more
-      if (first + Keys < end) fetch(s, a, first + Keys, stage ^ 1);
-      if (idle) {
-        fetch.look_up(first + 2 * Keys);
-        continue;
-      }
+      if (first + Keys < end) fetch(cta, s, a, table, context, first + Keys, stage ^ 1);
+      if (idle) continue;
       FragOut<W> score[Slices][tiles];
       ATOM_UNROLL for (int c = 0; c < channels; ++c) {
         const int q_row = anew(wave0), k_row = anew(stage * Keys);
@@ -69,15 +64,19 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
           ATOM_UNROLL for (int m = 0; m < Slices; ++m) mma_carried(cta, score[m][t], q[m], k);
         }
       }
-      if (first + Keys - 1 > lowest)
+      if (first + Keys - 1 > lowest || first < first_visible(highest, a.window))
         ATOM_UNROLL for (int m = 0; m < Slices; ++m) {
-          int position[T::rows];
-          ATOM_UNROLL for (int r = 0; r < T::rows; ++r) position[r] = past + (query0 + wave0 + 16 * m + T::row(lane, r)) / group;
-          ATOM_UNROLL for (int t = 0; t < tiles; ++t) ATOM_UNROLL for (int i = 0; i < T::n; ++i)
-            if (first + 16 * t + T::carried(lane, i).col > position[T::a_row(i)]) score[m][t].v[i] = -INFINITY;
+          int last[T::rows], least[T::rows];
+          ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
+            last[r] = past + (query0 + wave0 + 16 * m + T::row(lane, r)) / group;
+            least[r] = first_visible(last[r], a.window);
+          }
+          ATOM_UNROLL for (int t = 0; t < tiles; ++t) ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
+            const int token = first + 16 * t + T::carried(lane, i).col, r = T::a_row(i);
+            if (token > last[r] || token < least[r]) score[m][t].v[i] = -INFINITY;
+          }
         }
-      ATOM_UNROLL for (int m = 0; m < Slices; ++m) softmax[m].add(cta, score[m], o[m], a.scale * 1.44269504f);
-      fetch.look_up(first + 2 * Keys);
+      ATOM_UNROLL for (int m = 0; m < Slices; ++m) softmax[m].add(cta, score[m], o[m], a.scale * log2e);
       const int v_row = anew(stage * Keys);
       ATOM_UNROLL for (int t = 0; t < tiles; ++t) {
         FragIn<W> p[Slices];
@@ -131,8 +130,9 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
         const At at = T::carried(cta.lane(), i);
         const int query = first + 16 * m + at.row, row = query / group;
         if (row >= rows) continue;
-        const float inverse = 1 / softmax[m].sum[T::a_row(i)];
-        bf16* to = row_of(a.o, row0 + row, a.heads * D) + (head0 + query % group) * D + at.col;
+        const int head = head0 + query % group, r = T::a_row(i);
+        const float inverse = 1 / (softmax[m].sum[r] + sink_share(a.sinks, head, softmax[m].top[r]));
+        bf16* to = row_of(a.o, row0 + row, a.heads * D) + head * D + at.col;
         ATOM_UNROLL for (int c = 0; c < channels; ++c) {
           vec<bf16, T::run> y;
           ATOM_UNROLL for (int j = 0; j < T::run; ++j) y.v[j] = bf16(o[m][c].v[i + j] * inverse);
@@ -142,33 +142,19 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
     }
   }
 
-  /// What one thread copies of a tile: `copies` vectors of keys and as many of values, from pages that it looks up one tile ahead.
-  template <int W> struct Fetch {
-    static constexpr int step = threads(W) / chunks, copies = Keys / step;  // tokens between two copies
-    static constexpr int count = step < page ? Keys / page : copies;
-    static_assert(copies > 0 && (step % page == 0 || page % step == 0));
-    int thread, context, kv_head;
-    const int* table;
-    int index[count];
-
-    ATOM_DEVICE void look_up(int first) {
-      ATOM_UNROLL for (int h = 0; h < count; ++h) {
-        const int at = first + (step < page ? h * page : h * step + thread / chunks);
-        index[h] = at < context ? table[at / page] : 0;
-      }
+  /// Asks for the tile's keys and values. What lies behind the context may be anything, and becomes zeros.
+  template <class Cta>
+  ATOM_DEVICE static void fetch(Cta& cta, Shared& s, const auto& a, const int* table, int context, int first, int stage) {
+    const int me = anew(cta.thread()), kv_head = cta.block_x(), channel = me % chunks * 8;
+    ATOM_UNROLL for (int i = 0; i < Keys * chunks / Cta::threads(); ++i) {
+      const int row = (i * Cta::threads() + me) / chunks, token = first + row;
+      const bool exists = token < context;
+      const std::size_t at = layout::at(exists ? table[token / page] : 0, kv_head, token % page, a.kv_heads);
+      copy_async<8>(s.k, stage * Keys + row, channel, a.k_pages + at + channel, exists);
+      copy_async<8>(s.v, stage * Keys + row, channel, a.v_pages + at + channel, exists);
     }
-    ATOM_DEVICE void operator()(Shared& s, const auto& a, int first, int stage) const {
-      const int me = anew(thread), token = me / chunks, channel = me % chunks * 8;
-      ATOM_UNROLL for (int i = 0; i < copies; ++i) {
-        const int row = token + step * i, t = first + row;
-        const std::size_t at = layout::at(index[step < page ? step * i / page : i], kv_head, t % page, a.kv_heads) +
-                               static_cast<std::size_t>(channel);
-        copy_async<8>(s.k, stage * Keys + row, channel, a.k_pages + at, t < context);  // what lies behind may be anything
-        copy_async<8>(s.v, stage * Keys + row, channel, a.v_pages + at, t < context);
-      }
-      commit_copies();
-    }
-  };
+    commit_copies();
+  }
 
   template <class Cta>
   ATOM_DEVICE static void fetch_queries(Cta& cta, Shared& s, const auto& a, int query0, int rows, int row0, int kv_head, int group) {

@@ -12,6 +12,16 @@
 
 namespace atom::gpu {
 
+inline constexpr float log2e = 1.44269504f;
+
+/// What a head's sink adds to a sum of powers of two against `top`.
+ATOM_DEVICE float sink_share(const float* sinks, int head, float top) {
+  return sinks ? fast_exp2(sinks[head] * log2e - top) : 0.0f;
+}
+
+/// The first position that the row at `position` sees.
+ATOM_DEVICE int first_visible(int position, int window) { return window > 0 ? max(0, position - window + 1) : 0; }
+
 /// The softmax of the queries that a lane has in 16 rows: their highest score so far, and its part of the sum.
 template <int W> struct Softmax {
   using T = Tile<W>;
@@ -57,16 +67,6 @@ template <int W> struct Softmax {
     }
   }
 };
-
-/// o += P · v: 16 queries, tokens [token, token + 16 Keys) in rows of v.
-template <class Cta, int W, int Keys, int Channels, class S>
-ATOM_DEVICE void add_values(Cta& cta, FragOut<W> (&o)[Channels], const FragOut<W> (&p)[Keys], S& v, int token) {
-  ATOM_UNROLL for (int t = 0; t < Keys; ++t) {
-    const FragIn<W> weights = carry(p[t]);
-    ATOM_UNROLL for (int c = 0; c < Channels; ++c)
-      mma_carried(cta, o[c], weights, load_b_transposed(cta, v, token + 16 * t, 16 * c));
-  }
-}
 
 /// The last sequence that begins at or before the row; those without rows begin where the next one does.
 ATOM_DEVICE int sequence_of(int row, const int* first_row, int seqs) {
