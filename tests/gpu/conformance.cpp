@@ -1,5 +1,5 @@
 // gpu_conformance: every GPU kernel against Ref, through the door, on the machine it was built for: one line per case, and status 1
-// if any failed. Without a GPU it is built for the emulator.
+// if any failed. Without a GPU it is built for the emulator. --small: sizes for a sanitizer.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -19,7 +19,7 @@
 namespace atom::test {
 namespace {
 
-constexpr bool on_device = std::tuple_size_v<Backends> == 1;  // sizes as in models; the emulator takes small ones
+bool large = std::tuple_size_v<Backends> == 1;  // sizes as in models; the emulator and sanitizers take small ones
 int failures = 0;
 
 std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
@@ -256,7 +256,8 @@ void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool 
   if (F.sinks) a.sinks = side.in(sinks);
   a.q = side.in(q), a.o = side.out(o), a.k_pages = side.in(k), a.v_pages = side.in(v), a.block_table = side.in(table);
   a.first_row = side.in(first_row), a.context = side.in(context);
-  std::vector<float> partials(split ? size(a.seqs, heads * kernels::attention_splits(kv_heads)) * size(kernels::partial_width(D), 1) : 0, NAN);
+  std::vector<float> partials(
+      split ? size(a.seqs, heads * kernels::attention_splits(kv_heads)) * size(kernels::partial_width(D), 1) : 0, NAN);
   std::vector<int> arrivals(split ? size(rows, kv_heads) : 0);
   if (split) a.partials = side.out(partials), a.arrivals = side.out(arrivals);
   run_on<op, B>(side.stream(), a);
@@ -285,8 +286,8 @@ template <class B> void everything() {
   using quant::Keep;
   using Int8 = quant::PerToken<int8>;
   constexpr kernels::NormFlags plain{}, fused{.residual = true};
-  const int many = on_device ? 300 : 5;
-  for (int cols : {1, 100, 1024, on_device ? 8192 : 2048}) {
+  const int many = large ? 300 : 5;
+  for (int cols : {1, 100, 1024, large ? 8192 : 2048}) {
     norm<B, plain, Keep, bf16>(many, cols, 0);
     norm<B, plain, Keep, float>(3, cols, 5);
     norm<B, fused, Keep, bf16>(many, cols, 8);
@@ -308,16 +309,16 @@ template <class B> void everything() {
     gather<B, float>(9, cols, cols + 3);
     gather<B, bf16>(9, cols, cols + 8);
   }
-  for (int rows : {1, 3, 16, 17, on_device ? 200 : 65})
+  for (int rows : {1, 3, 16, 17, large ? 200 : 65})
     for (bool bias : {false, true}) {
-      linear<B, bf16>(rows, on_device ? 1024 : 48, on_device ? 3072 : 1088, 0, bias);
-      linear<B, float>(rows, on_device ? 1000 : 50, 544, 8, bias);
+      linear<B, bf16>(rows, large ? 1024 : 48, large ? 3072 : 1088, 0, bias);
+      linear<B, float>(rows, large ? 1000 : 50, 544, 8, bias);
       linear<B, bf16>(rows, 33, 77, 3, bias);
       linear<B, float>(rows, 70, 136, 0, bias);
       linear<B, bf16>(rows, 1, 1, 0, bias);
     }
-  rope<B, bf16, 128, false>(on_device ? 100 : 5, 14, 2, 128);
-  rope<B, bf16, 128, true>(on_device ? 100 : 5, 16, 8, 128);
+  rope<B, bf16, 128, false>(large ? 100 : 5, 14, 2, 128);
+  rope<B, bf16, 128, true>(large ? 100 : 5, 16, 8, 128);
   rope<B, bf16, 64, false>(9, 4, 2, 24);
   rope<B, bf16, 64, true>(9, 4, 2, 64);
   rope<B, float, 64, false>(9, 4, 2, 50);
@@ -326,16 +327,16 @@ template <class B> void everything() {
   kv_write<B, bf16, bf16, 64>(37, 2);
   kv_write<B, float, bf16, 64>(37, 3);
   kv_write<B, float, float, 64>(1, 2);
-  for (int vocab : {1, 17, on_device ? 151936 : 400}) {
-    const int rows = on_device ? 16 : 3;
+  for (int vocab : {1, 17, large ? 151936 : 400}) {
+    const int rows = large ? 16 : 3;
     sample<B>(rows, vocab, {.temperature = 0});
     sample<B>(rows, vocab, {.temperature = 1});
     sample<B>(rows, vocab, {.temperature = 0.7f, .top_k = 20, .top_p = 0.9f});
     sample<B>(rows, vocab, {.temperature = 1, .top_p = 0.5f, .min_p = 0.01f, .seed = 3});
   }
-  const std::vector<Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, on_device ? 1200 : 150}, {0, 3}, {1, 33}};
+  const std::vector<Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, large ? 1200 : 150}, {0, 3}, {1, 33}};
   const std::vector<Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}};
-  const std::vector<Sequence> prefill = {{on_device ? 700 : 70, on_device ? 700 : 70}, {33, on_device ? 2000 : 140}};
+  const std::vector<Sequence> prefill = {{large ? 700 : 70, large ? 700 : 70}, {33, large ? 2000 : 140}};
   for (int group : {1, 2, 4, 5, 16}) {
     for (bool split : {false, true}) {
       attention<B, bf16, bf16, 128>(2 * group, 2, decode, split);
@@ -358,7 +359,8 @@ template <class B> void everything() {
 }  // namespace
 }  // namespace atom::test
 
-int main() try {
+int main(int argc, char** argv) try {
+  if (argc == 2 && std::string_view(argv[1]) == "--small") atom::test::large = false;
   []<class... B>(std::tuple<B...>*) { (atom::test::everything<B>(), ...); }(static_cast<atom::test::Backends*>(nullptr));
   std::printf("%d failed\n", atom::test::failures);
   return atom::test::failures != 0;

@@ -96,7 +96,8 @@ template <int W> ATOM_DEVICE FragIn<W> carry(const FragOut<W>& d) {
   struct Words {
     unsigned u[4];
   } w;
-  ATOM_UNROLL for (int i = 0; i < 4; ++i) asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w.u[i]) : "f"(d.v[2 * i + 1]), "f"(d.v[2 * i]));
+  ATOM_UNROLL for (int i = 0; i < 4;
+                   ++i) asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w.u[i]) : "f"(d.v[2 * i + 1]), "f"(d.v[2 * i]));
   f = std::bit_cast<FragIn<W>>(w);
 #else
   ATOM_UNROLL for (int i = 0; i < Tile<W>::n; ++i) f.v[i] = bf16(d.v[i]);

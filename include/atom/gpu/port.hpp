@@ -152,8 +152,8 @@ constexpr int min(int a, int b) { return a < b ? a : b; }
 constexpr int max(int a, int b) { return a > b ? a : b; }
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-/// x, and what follows from it is worked out anew: addresses that the compiler would otherwise prepare in front of a loop, and hold in
-/// registers that the loop needs.
+/// x, and what follows from it is worked out anew: addresses that the compiler would otherwise prepare in front of a loop, and hold
+/// in registers that the loop needs.
 ATOM_DEVICE int anew(int x) {
 #if ATOM_GPU_AMD
   asm volatile("" : "+v"(x));
@@ -203,12 +203,15 @@ template <int N> struct Cta {
   ATOM_DEVICE static int block_x() { return static_cast<int>(__builtin_amdgcn_workgroup_id_x()); }
   ATOM_DEVICE static int block_y() { return static_cast<int>(__builtin_amdgcn_workgroup_id_y()); }
 #else
-  ATOM_DEVICE static int thread() { return static_cast<int>(threadIdx.x); }
+  ATOM_DEVICE static int thread() {
+    __builtin_assume(threadIdx.x < N);  // no sign: what is derived from it is masks and shifts
+    return static_cast<int>(threadIdx.x);
+  }
   ATOM_DEVICE static int block_x() { return static_cast<int>(blockIdx.x); }
   ATOM_DEVICE static int block_y() { return static_cast<int>(blockIdx.y); }
 #endif
-  ATOM_DEVICE static int lane() { return thread() % wave; }
-  ATOM_DEVICE static int wave_id() { return thread() / wave; }
+  ATOM_DEVICE static int lane() { return static_cast<int>(static_cast<unsigned>(thread()) % wave); }
+  ATOM_DEVICE static int wave_id() { return static_cast<int>(static_cast<unsigned>(thread()) / wave); }
 
   /// Waits for the whole block; what its threads wrote to memory is then visible to all of them.
   ATOM_DEVICE void sync() const {

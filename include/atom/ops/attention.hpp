@@ -59,8 +59,8 @@ template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
       partials = temp<float>(ctx, b.seqs * heads * kernels::attention_splits(kv_heads), kernels::partial_width(D)).data;
       arrivals = temp<int>(ctx, qkv.rows, kv_heads).data;
     }
-    atom::run<kernels::kv_write<T, Kv, D>>(
-        ctx, {k.data, v.data, k_pages, v_pages, b.slots, qkv.rows, kv_heads, qkv.stride, arrivals});
+    atom::run<kernels::kv_write<T, Kv, D>>(ctx,
+                                           {k.data, v.data, k_pages, v_pages, b.slots, qkv.rows, kv_heads, qkv.stride, arrivals});
     kernels::AttentionArgs<T, Kv> args{qkv.data, o.data, k_pages, v_pages,  b.block_table, b.first_row,    b.context,
                                        qkv.rows, b.seqs, heads,   kv_heads, qkv.stride,    b.table_stride, ctx.numbers.attn_scale};
     args.partials = partials;

@@ -18,8 +18,8 @@ struct impl<kernels::kv_write<T, Kv, D>, B> {
   static void run(typename B::stream stream, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
 };
 
-/// bf16: prompts in tiles over the matrix unit; a lone row's context is split over blocks where there are partials, into chunks that
-/// its length alone decides. Queries whose rows are not aligned to 16 bytes, and floats: a block per row.
+/// bf16: prompts in tiles over the matrix unit; a lone row's context is split over blocks where there are partials, into chunks
+/// that its length alone decides. Queries whose rows are not aligned to 16 bytes, and floats: a block per row.
 template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 struct impl<kernels::paged_attention<T, Kv, D>, B> {
@@ -29,6 +29,7 @@ struct impl<kernels::paged_attention<T, Kv, D>, B> {
 /// The same kernels: a window and sinks are in the args.
 template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, kernels::AttnFlags F, gpu::Target B>
 requires gpu::is_head_width<D>
-struct impl<kernels::paged_attention<T, Kv, D, F>, B> : impl<kernels::paged_attention<T, Kv, D>, B> {};
+struct impl<kernels::paged_attention<T, Kv, D, F>, B> : impl<kernels::paged_attention<T, Kv, D>, B> {
+};
 
 }  // namespace atom

@@ -113,8 +113,7 @@ template <class T, class Kv, int D, int G> struct RowAttention {
   }
 };
 
-template <class T, class Kv, int D, class B>
-void by_row(typename B::stream stream, const kernels::AttentionArgs<T, Kv>& a) {
+template <class T, class Kv, int D, class B> void by_row(typename B::stream stream, const kernels::AttentionArgs<T, Kv>& a) {
   if (a.heads / a.kv_heads <= 2)
     gpu::launch<RowAttention<T, Kv, D, 2>, B>(stream, {a.rows, a.kv_heads}, a);
   else
@@ -148,8 +147,7 @@ template <int D, class B, class Args> void decode(typename B::stream stream, con
 
 template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
-void impl<kernels::paged_attention<T, Kv, D>, B>::run(typename B::stream stream,
-                                                      const kernels::AttentionArgs<T, Kv>& a) noexcept {
+void impl<kernels::paged_attention<T, Kv, D>, B>::run(typename B::stream stream, const kernels::AttentionArgs<T, Kv>& a) noexcept {
   if (a.rows == 0) return;
   if constexpr (std::same_as<T, bf16>) {
     if (gpu::vectors<8>(a.q, a.ldq) && gpu::vectors<8>(a.o, D)) {

@@ -14,8 +14,8 @@ template <class A> struct DecodeArgs {
   bool by_row;  // one slot per row, else per sequence, of which those with one row have work
 };
 
-/// Chunks of the pages from the one of token `least` to that of token end - 1: at least 128 tokens each, a multiple of what the waves
-/// take at once, and at most `most` of them.
+/// Chunks of the pages from the one of token `least` to that of token end - 1: at least 128 tokens each, a multiple of what the
+/// waves take at once, and at most `most` of them.
 struct Chunks {
   int first, last, each, count;
   ATOM_DEVICE Chunks(int least, int end, int most) {
@@ -95,8 +95,7 @@ template <int D, int Stages> struct DecodeAttention {
         const int at = ((n % Stages) * waves + wave) * 2 * page, token = (first + n * waves) * page;
         FragOut<W> score[1];
         ATOM_UNROLL for (int c = 0; c < channels; ++c) mma_carried(cta, score[0], q[c], load_b(cta, s.kv, at, 16 * c));
-        if (token + page > visible || token < least)
-          ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
+        if (token + page > visible || token < least) ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
             const int t = token + T::carried(lane, i).col;
             if (t >= visible || t < least) score[0].v[i] = -INFINITY;
           }

@@ -44,8 +44,9 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
     fetch(cta, s, a, table, context, begin, 0);
 
     const int wave0 = cta.wave_id() * Slices * 16, lane = cta.lane();
-    const int lowest = past + (query0 + wave0) / group, highest = past + (query0 + wave0 + Slices * 16 - 1) / group;  // positions
-    const bool idle = query0 + wave0 >= rows * group;
+    const int lowest = past + (query0 + wave0) / group;  // position of the wave's first query; the last is within `span` of it
+    constexpr int span = Slices * 16;
+    const int wave_end = query0 + wave0 < rows * group ? past + (query0 + wave0 + span - 1) / group + 1 : 0;  // of what it sees
     Softmax<W> softmax[Slices];
     FragOut<W> o[Slices][channels];
 
@@ -53,7 +54,7 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
       wait_copies<0>();
       cta.sync();  // this tile is here, and nobody reads the other stage any more
       if (first + Keys < end) fetch(cta, s, a, table, context, first + Keys, stage ^ 1);
-      if (idle) continue;
+      if (first >= wave_end) continue;
       FragOut<W> score[Slices][tiles];
       ATOM_UNROLL for (int c = 0; c < channels; ++c) {
         const int q_row = anew(wave0), k_row = anew(stage * Keys);
@@ -64,7 +65,7 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
           ATOM_UNROLL for (int m = 0; m < Slices; ++m) mma_carried(cta, score[m][t], q[m], k);
         }
       }
-      if (first + Keys - 1 > lowest || first < first_visible(highest, a.window))
+      if (first + Keys - 1 > lowest || (a.window > 0 && first < lowest + span - a.window))
         ATOM_UNROLL for (int m = 0; m < Slices; ++m) {
           int last[T::rows], least[T::rows];
           ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
@@ -88,7 +89,7 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
       }
     }
     wait_copies<0>();
-    if (!idle) finish(cta, a, anew(place.seq), anew(place.tile * queries + wave0), softmax, o);
+    if (wave_end > 0) finish(cta, a, anew(place.seq), anew(place.tile * queries + wave0), softmax, o);
   }
 
  private:
@@ -145,9 +146,10 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
   /// Asks for the tile's keys and values. What lies behind the context may be anything, and becomes zeros.
   template <class Cta>
   ATOM_DEVICE static void fetch(Cta& cta, Shared& s, const auto& a, const int* table, int context, int first, int stage) {
-    const int me = anew(cta.thread()), kv_head = cta.block_x(), channel = me % chunks * 8;
+    const unsigned me = static_cast<unsigned>(anew(cta.thread()));
+    const int kv_head = cta.block_x(), channel = static_cast<int>(me % chunks) * 8;
     ATOM_UNROLL for (int i = 0; i < Keys * chunks / Cta::threads(); ++i) {
-      const int row = (i * Cta::threads() + me) / chunks, token = first + row;
+      const int row = static_cast<int>(me / chunks) + i * (Cta::threads() / chunks), token = first + row;
       const bool exists = token < context;
       const std::size_t at = layout::at(exists ? table[token / page] : 0, kv_head, token % page, a.kv_heads);
       copy_async<8>(s.k, stage * Keys + row, channel, a.k_pages + at + channel, exists);
@@ -157,7 +159,8 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
   }
 
   template <class Cta>
-  ATOM_DEVICE static void fetch_queries(Cta& cta, Shared& s, const auto& a, int query0, int rows, int row0, int kv_head, int group) {
+  ATOM_DEVICE static void fetch_queries(Cta& cta, Shared& s, const auto& a, int query0, int rows, int row0, int kv_head,
+                                        int group) {
     for (int i = cta.thread(); i < queries * chunks; i += cta.threads()) {
       const int query = query0 + i / chunks, c = i % chunks * 8, row = query / group, head = kv_head * group + query % group;
       const bool exists = row < rows;

@@ -27,9 +27,7 @@ template <int W> struct Softmax {
   using T = Tile<W>;
   float top[T::rows], sum[T::rows];
 
-  ATOM_DEVICE Softmax() {
-    ATOM_UNROLL for (int r = 0; r < T::rows; ++r) top[r] = -INFINITY, sum[r] = 0;
-  }
+  ATOM_DEVICE Softmax() { ATOM_UNROLL for (int r = 0; r < T::rows; ++r) top[r] = -INFINITY, sum[r] = 0; }
 
   /// Scores become probabilities against the highest so far; what `o` holds is brought to that. `scale` is positive.
   template <class Cta, int Keys, int Channels>
