@@ -152,6 +152,15 @@ constexpr int min(int a, int b) { return a < b ? a : b; }
 constexpr int max(int a, int b) { return a > b ? a : b; }
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+/// The lowest lane of a ballot that is not empty. (nvcc 13 makes std::countr_zero the constant 64 in device code.)
+ATOM_DEVICE int lowest_lane(std::uint64_t ballot) {
+#if ATOM_GPU_NVIDIA
+  return __ffsll(static_cast<long long>(ballot)) - 1;
+#else
+  return __builtin_ctzll(ballot);
+#endif
+}
+
 /// x, and what follows from it is worked out anew: addresses that the compiler would otherwise prepare in front of a loop, and hold
 /// in registers that the loop needs.
 ATOM_DEVICE int anew(int x) {
