@@ -141,6 +141,7 @@ void print_json(const DoctorOptions& o, const SystemInfo& s, double bandwidth) {
     JsonObject g;
     g.text("name", d.name).text("architecture", d.architecture).number("bytes", d.memory).number("available_bytes", d.available);
     g.number("gb_per_second", d.most.gbytes).number("bf16_gflops", d.most.gflops);
+    g.text("products", d.products);
     devices += (devices.empty() ? "" : ", ") + g.done();
   }
   out.raw("cpu", cpu.done()).raw("memory", memory.done()).raw("gpus", "[" + devices + "]").raw("builds", "[" + list + "]");
@@ -189,8 +190,10 @@ int doctor(const DoctorOptions& o) {
               s.huge_page_bytes >> 10);
   const auto devices = gpus(*o.model.builds);
   for (const engine::DeviceInfo& d : devices)
-    std::printf("gpu          %s, %s: %.1f GiB, %.1f GiB free; at most %.0f GB/s, %.0f TFLOP/s in bf16\n", d.name.c_str(),
-                d.architecture.c_str(), gib(d.memory), gib(d.available), d.most.gbytes, d.most.gflops / 1000);
+    std::printf(
+        "gpu          %s, %s: %.1f GiB, %.1f GiB free; at most %.0f GB/s, %.0f TFLOP/s in bf16; products of many rows: %s\n",
+        d.name.c_str(), d.architecture.c_str(), gib(d.memory), gib(d.available), d.most.gbytes, d.most.gflops / 1000,
+        d.products.c_str());
   if (devices.empty())
     std::printf("gpus         none: %s\n",
                 has_gpu_backend(*o.model.builds) ? "no driver answers" : "this build has no GPU backend");

@@ -149,6 +149,7 @@ ExecutorOptions model_options(const EngineArgs& a) {
   o.act = a.activation == "f32" ? DType::f32 : DType::bf16;
   o.quant = a.quant;
   o.dummy = a.load_dummy;
+  o.gemm = a.gpu_gemm;
   o.tensor_parallel_size = a.tensor_parallel_size;
   o.threads = a.threads;
   o.cpu_mask = a.cpu_mask;

@@ -161,7 +161,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
     const model::Rank which{r, tp};
-    rank.request = {spec, which, s.limits, each, places[static_cast<std::size_t>(r)]};
+    rank.request = {spec, which, s.limits, each, places[static_cast<std::size_t>(r)], options.gemm};
     rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
     if (drafts > 0 && (!kind.host_memory || !rank.model->add_drafts(drafts)))

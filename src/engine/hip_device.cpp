@@ -1,5 +1,6 @@
 // The Hip backend's runtime: the one GPU that this process sees first (CUDA_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES).
 #include "atom/engine/gpu_device.hpp"
+#include "atom/gpu/gemm.hpp"
 #include "atom/gpu/runtime.hpp"
 #include "atom/ops/embedding_gpu.hpp"
 
@@ -50,7 +51,7 @@ std::vector<DeviceInfo> list() {
   std::vector<DeviceInfo> all;
   for (int i = 0; i < gpu::device_count(); ++i) {
     const gpu::Device d = gpu::device(i);
-    all.push_back({d.name, d.architecture, d.memory, gpu::free_memory(i), {d.gbytes, d.gflops}});
+    all.push_back({d.name, d.architecture, d.memory, gpu::free_memory(i), {d.gbytes, d.gflops}, gpu::gemm_library()});
   }
   return all;
 }
@@ -58,13 +59,22 @@ std::size_t available() {
   require_gpu();
   return gpu::free_memory(0);
 }
+gpu::Gemm gemm_of(const DeviceRequest& r) {
+  return r.gemm == "own" ? gpu::Gemm::own : r.gemm == "vendor" ? gpu::Gemm::vendor : gpu::Gemm::automatic;
+}
+std::size_t plan(const DeviceRequest& r, const model::ParamTable& table, const WeightBytes& weights, MemoryUse& use) {
+  const std::size_t workspace = gpu::gemm_workspace(gemm_of(r));
+  use.activations += workspace;
+  return GpuDevice<HipRuntime>::plan(r, table, weights, use) + Block::rounded(workspace);
+}
 std::unique_ptr<Device> open(const DeviceRequest& r) {
   require_gpu();
   require_architecture();
+  gpu::use_gemm(gemm_of(r));
   return std::make_unique<GpuDevice<HipRuntime>>(r);
 }
 
-constexpr DeviceKind hip_kind{"hip", true, false, &list, &available, &GpuDevice<HipRuntime>::plan, &open};
+constexpr DeviceKind hip_kind{"hip", true, false, &list, &available, &plan, &open};
 
 }  // namespace
 

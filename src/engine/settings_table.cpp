@@ -121,6 +121,12 @@ constexpr Setting table[] = {
      .low = 0.01,
      .high = 1},
     {.group = G::model,
+     .field = "gpu_gemm",
+     .place = at<&Args::gpu_gemm>,
+     .meaning = "What multiplies more than 16 rows on a GPU: the vendor's library (cuBLASLt, hipBLASLt), own kernels, or auto: the "
+                "library where it is installed",
+     .choices = "auto, own, vendor"},
+    {.group = G::model,
      .field = "load_dummy",
      .place = at<&Args::load_dummy>,
      .meaning = "Needs config.json alone: weights are made up; the flag alone, or 1, is random",

@@ -47,6 +47,7 @@ constexpr Expected expected[] = {
     {"port", "port", "ATOM_PORT", "integer", "8006"},
     {"torch_profiler_dir", "torch-profiler-dir", "ATOM_TORCH_PROFILER_DIR", "text", ""},
     {"asyncio_mode", "asyncio-mode", "ATOM_ASYNCIO_MODE", "boolean", "0"},
+    {"gpu_gemm", "gpu-gemm", "ATOM_GPU_GEMM", "text", "auto"},
     {"load_dummy", "load-dummy", "ATOM_LOAD_DUMMY", "text", "none"},
     {"enable_expert_parallel", "enable-expert-parallel", "ATOM_ENABLE_EXPERT_PARALLEL", "boolean", "0"},
     {"enable_dp_attention", "enable-dp-attention", "ATOM_ENABLE_DP_ATTENTION", "boolean", "0"},

@@ -309,14 +309,16 @@ template <class B> void everything() {
     gather<B, float>(9, cols, cols + 3);
     gather<B, bf16>(9, cols, cols + 8);
   }
-  for (int rows : {1, 3, 16, 17, large ? 200 : 65})
-    for (bool bias : {false, true}) {
-      linear<B, bf16>(rows, large ? 1024 : 48, large ? 3072 : 1088, 0, bias);
-      linear<B, float>(rows, large ? 1000 : 50, 544, 8, bias);
-      linear<B, bf16>(rows, 33, 77, 3, bias);
-      linear<B, float>(rows, 70, 136, 0, bias);
-      linear<B, bf16>(rows, 1, 1, 0, bias);
-    }
+  with_each_gemm([&] {
+    for (int rows : {1, 3, 16, 17, large ? 200 : 65})
+      for (bool bias : {false, true}) {
+        linear<B, bf16>(rows, large ? 1024 : 48, large ? 3072 : 1088, 0, bias);
+        linear<B, float>(rows, large ? 1000 : 50, 544, 8, bias);
+        linear<B, bf16>(rows, 33, 77, 3, bias);
+        linear<B, float>(rows, 70, 136, 0, bias);
+        linear<B, bf16>(rows, 1, 1, 0, bias);
+      }
+  });
   rope<B, bf16, 128, false>(large ? 100 : 5, 14, 2, 128);
   rope<B, bf16, 128, true>(large ? 100 : 5, 16, 8, 128);
   rope<B, bf16, 64, false>(9, 4, 2, 24);
@@ -333,6 +335,9 @@ template <class B> void everything() {
     sample<B>(rows, vocab, {.temperature = 1});
     sample<B>(rows, vocab, {.temperature = 0.7f, .top_k = 20, .top_p = 0.9f});
     sample<B>(rows, vocab, {.temperature = 1, .top_p = 0.5f, .min_p = 0.01f, .seed = 3});
+    sample<B>(rows, vocab, {.temperature = 1, .top_k = 1});
+    sample<B>(rows, vocab, {.temperature = 1, .top_p = 1e-6f});
+    sample<B>(rows, vocab, {.temperature = 6, .top_k = 5000, .top_p = 0.9f});
   }
   const std::vector<Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, large ? 1200 : 150}, {0, 3}, {1, 33}};
   const std::vector<Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}};

@@ -7,6 +7,7 @@
 #include "atom/core/error.hpp"
 
 #if defined(ATOM_GPU_CUDA) || defined(ATOM_GPU_HIP)
+#include "atom/gpu/gemm.hpp"
 #include "atom/gpu/runtime.hpp"
 #else
 #include "atom/gpu/emu.hpp"
@@ -53,6 +54,13 @@ template <> class Side<Hip> {
   std::vector<Return> returns_;
 };
 using Backends = std::tuple<Hip>;
+/// body() with own kernels for products of many rows, and with the vendor's library where it is installed.
+template <class Body> void with_each_gemm(Body body) {
+  for (const auto which : {gpu::Gemm::own, gpu::Gemm::automatic}) {
+    gpu::use_gemm(which);
+    body();
+  }
+}
 
 #else
 
@@ -67,6 +75,7 @@ template <int W> class Side<Emu<W>> {
   gpu::emu::Machine machine_{1};
 };
 using Backends = std::tuple<Emu<32>, Emu<64>>;
+template <class Body> void with_each_gemm(Body body) { body(); }
 
 #endif
 

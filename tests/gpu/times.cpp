@@ -1,5 +1,6 @@
 // gpu_times: how long kernels take on this device, beside what their bytes cost. Shapes of decoding with 0.6 B and 8 B models;
 // every figure is the median of 20 replays of a graph that walks through data larger than the last-level cache.
+//   gpu_times [--json] [norm] [silu] [linear] [attention] [sample]       all of them if none is named; --json: an object per line
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "atom/core/error.hpp"
+#include "atom/gpu/gemm.hpp"
 #include "atom/gpu/runtime.hpp"
 #include "atom/ops/gpu.hpp"
 
@@ -14,6 +16,8 @@
 
 namespace atom::test {
 namespace {
+
+bool json = false;
 
 constexpr std::size_t rotation_bytes = 200u << 20;  // several times the cache of an H100
 
@@ -53,8 +57,14 @@ void time(const gpu::Stream& stream, const std::vector<typename Op::args>& calls
   }
   std::sort(us.begin(), us.end());
   const double t = double{us[10]};
-  std::printf("%-34s %-34s %9.2f us  %8.1f GB/s  %8.1f GFLOP/s\n", std::string(std::string_view(Op::name())).c_str(), shape.c_str(),
-              t, cost.bytes / t * 1e-3, cost.flops / t * 1e-3);
+  const std::string name{std::string_view(Op::name())};
+  if (json) {
+    std::printf("{\"kernel\": \"%s\", \"shape\": \"%s\", \"us\": %.3f, \"gb_per_second\": %.1f, \"gflops\": %.1f}\n", name.c_str(),
+                shape.c_str(), t, cost.bytes / t * 1e-3, cost.flops / t * 1e-3);
+    return;
+  }
+  std::printf("%-34s %-40s %9.2f us  %8.1f GB/s  %8.1f GFLOP/s\n", name.c_str(), shape.c_str(), t, cost.bytes / t * 1e-3,
+              cost.flops / t * 1e-3);
 }
 
 int copies_for(double bytes) { return std::clamp(static_cast<int>(double(rotation_bytes) / bytes), 4, 64); }
@@ -69,7 +79,13 @@ void linear(const gpu::Stream& stream, int rows, int out, int in) {
   for (int i = 0; i < copies; ++i)
     calls.push_back({x.data(), nullptr, w.data() + size(out, in) * static_cast<std::size_t>(i), nullptr, nullptr, y.data(), rows,
                      out, in, in, out});
-  time<op>(stream, calls, std::to_string(rows) + " x " + std::to_string(out) + " x " + std::to_string(in), op::cost(calls[0]));
+  const std::string shape = std::to_string(rows) + " x " + std::to_string(out) + " x " + std::to_string(in);
+  gpu::use_gemm(gpu::Gemm::own);
+  time<op>(stream, calls, shape, op::cost(calls[0]));
+  gpu::use_gemm(gpu::Gemm::automatic);
+  if (rows <= 16 || gpu::gemm_workspace(gpu::Gemm::automatic) == 0) return;
+  run_on<op, Hip>(stream, calls[0]);  // the library chooses
+  time<op>(stream, calls, shape + ", vendor", op::cost(calls[0]));
 }
 
 void attention(const gpu::Stream& stream, int seqs, int context, int heads, int kv_heads) {
@@ -137,24 +153,33 @@ void sample(const gpu::Stream& stream, int rows, const kernels::SampleParams& p,
 }  // namespace
 }  // namespace atom::test
 
-int main() try {
+int main(int argc, char** argv) try {
   using namespace atom;
+  std::vector<std::string> parts(argv + 1, argv + argc);
+  test::json = std::erase(parts, "--json") > 0;
+  const auto wanted = [&](const char* part) { return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end(); };
   const gpu::Device d = gpu::device();
-  std::printf("%s, %s, %d multiprocessors, %zu MiB, cache %zu MiB\n", d.name.c_str(), d.architecture.c_str(), d.multiprocessors,
-              d.memory >> 20, d.l2 >> 20);
+  if (!test::json)
+    std::printf("%s, %s, %d multiprocessors, %zu MiB, cache %zu MiB; products of many rows: %s\n", d.name.c_str(),
+                d.architecture.c_str(), d.multiprocessors, d.memory >> 20, d.l2 >> 20, gpu::gemm_library().c_str());
   const gpu::Stream stream;
-  for (int rows : {1, 16, 256}) test::norm(stream, rows, 4096), test::norm(stream, rows, 1024);
-  for (int rows : {1, 16, 256}) test::silu(stream, rows, 12288), test::silu(stream, rows, 3072);
-  for (int rows : {1, 4, 8, 16, 64, 256}) {
-    test::linear(stream, rows, 4096, 1024), test::linear(stream, rows, 1024, 2048);  // 0.6 B: qkv, o, gate and up, down, head
-    test::linear(stream, rows, 6144, 1024), test::linear(stream, rows, 1024, 3072);
-    test::linear(stream, rows, 151936, 1024);
-    test::linear(stream, rows, 6144, 4096), test::linear(stream, rows, 24576, 4096);  // 8 B
-    test::linear(stream, rows, 4096, 12288);
-  }
-  for (int seqs : {1, 16, 64})
-    for (int context : {1024, 4096}) test::attention(stream, seqs, context, 16, 8), test::attention(stream, seqs, context, 32, 8);
+  if (wanted("norm"))
+    for (int rows : {1, 16, 256}) test::norm(stream, rows, 4096), test::norm(stream, rows, 1024);
+  if (wanted("silu"))
+    for (int rows : {1, 16, 256}) test::silu(stream, rows, 12288), test::silu(stream, rows, 3072);
+  if (wanted("linear"))
+    for (int rows : {1, 4, 8, 16, 32, 64, 256, 512, 4096}) {
+      test::linear(stream, rows, 4096, 1024), test::linear(stream, rows, 1024, 2048);  // 0.6 B: qkv, o, gate and up, down, head
+      test::linear(stream, rows, 6144, 1024), test::linear(stream, rows, 1024, 3072);
+      if (rows <= 256) test::linear(stream, rows, 151936, 1024);
+      test::linear(stream, rows, 6144, 4096), test::linear(stream, rows, 4096, 4096);  // 8 B
+      test::linear(stream, rows, 24576, 4096), test::linear(stream, rows, 4096, 12288);
+    }
+  if (wanted("attention"))
+    for (int seqs : {1, 16, 64})
+      for (int context : {1024, 4096}) test::attention(stream, seqs, context, 16, 8), test::attention(stream, seqs, context, 32, 8);
   for (int rows : {1, 16, 64}) {
+    if (!wanted("sample")) break;
     test::sample(stream, rows, {.temperature = 0}, "greedy");
     test::sample(stream, rows, {.temperature = 1}, "plain");
     test::sample(stream, rows, {.temperature = 1, .top_k = 50}, "top k");

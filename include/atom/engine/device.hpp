@@ -37,8 +37,9 @@ struct DeviceRequest {
   model::ModelSpec whole;  // unsharded
   model::Rank rank;
   StepLimits step;
-  int threads = 1;  // of the host
-  Place place;      // of those, and of this rank's memory there
+  int threads = 1;            // of the host
+  Place place;                // of those, and of this rank's memory there
+  std::string gemm = "auto";  // products of many rows on a GPU: auto, own, vendor
 };
 
 /// Where weights come from; see loader.hpp.
@@ -96,6 +97,7 @@ struct DeviceInfo {
   std::string name, architecture;
   std::size_t memory = 0, available = 0;  // bytes
   Ceilings most;                          // of bf16 products
+  std::string products;                   // whose kernels multiply many rows
 };
 
 struct DeviceKind {

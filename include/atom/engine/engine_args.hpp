@@ -40,6 +40,7 @@ struct EngineArgs : EngineConfig {
   std::string model;            // a directory: config.json, *.safetensors, tokenizer.json
   std::string backend = "cpu";  // as ExecutorOptions
   std::string activation = "bf16", quant = "none", load_dummy = "none";
+  std::string gpu_gemm = "auto";
   std::string cpu_isa;   // empty: the best of the machine
   std::string cpu_mask;  // empty: the CPUs that this process may use
   int tensor_parallel_size = 1, threads = 0;

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "atom/core/error.hpp"
@@ -82,6 +83,7 @@ template <class R> class GpuDevice final : public Device {
   }
 
   void record(AnyModel& model, std::span<const int> sizes) override {
+    prepare(model);
     for (const int n : sizes) {
       if (n > std::min({limits_.seqs, limits_.rows, limits_.logits})) continue;
       // One-token sequences on the first page, which nobody has yet.
@@ -214,6 +216,28 @@ template <class R> class GpuDevice final : public Device {
     int most = 1;
     for (int s = 0; s < b.seqs; ++s) most = std::max(most, pages_of(b.context[s]));
     return std::min(most, limits_.pages);
+  }
+
+  /// A short prompt: libraries have chosen for every shape, and kernels are on the device, before the first request.
+  void prepare(AnyModel& model) {
+    constexpr int page = kernels::page_tokens, pages = 2;
+    const int n = std::min({limits_.rows, page * std::min(limits_.pages, pages)});
+    std::vector<int> rows(static_cast<std::size_t>(n));
+    std::iota(rows.begin(), rows.end(), 0);
+    const std::vector<int> zeros(rows.size());
+    const int table[pages] = {0, 1}, first[] = {0, n};
+    Batch b;
+    b.tokens = b.logit_rows = zeros.data();
+    b.positions = b.slots = rows.data();
+    b.block_table = table;
+    b.first_row = first;
+    b.context = &n;
+    b.rows = n;
+    b.seqs = 1;
+    b.logits = std::min(n, limits_.logits);
+    b.table_stride = pages;
+    static_cast<void>(model.step(stage(b, limits_.pages)));
+    stream_.wait();
   }
 
   /// The batch on the device. Where its arrays lie depends on its sizes and on `stride` alone.

@@ -1,6 +1,7 @@
 #pragma once
 // linear on GPU backends, bf16: declaration; defined and instantiated in src/kernels/gpu/linear.hip.
-// Weights stay row-major. Up to 16 rows are multiplied while the weights stream by once; more go through tiles in shared memory.
+// Weights stay row-major. Up to 16 rows are multiplied while the weights stream by once; more go through the
+// vendor's library (atom/gpu/gemm.hpp), or tiles in shared memory.
 // Sums are fp32 in an order that depends on the shape alone.
 #include "atom/ops/gpu_types.hpp"
 #include "atom/ops/linear_op.hpp"

@@ -1,5 +1,7 @@
-// linear, bf16 by bf16. Few rows: one block streams 16 rows of the weights, every wave its part of k. More: tiles of 64 x 64.
+// linear, bf16 by bf16. Few rows: one block streams 16 rows of the weights, every wave its part of k. More: the vendor's library
+// where it is in use, or tiles of 64 x 64.
 #include "atom/gpu/async.hpp"
+#include "atom/gpu/gemm.hpp"
 #include "atom/gpu/mma.hpp"
 #include "atom/ops/linear_gpu.hpp"
 
@@ -135,6 +137,18 @@ template <class Y, bool Wide> struct Tiled {
   }
 };
 
+/// y += bias, behind a product that knows of none.
+template <class Y> struct AddBias {
+  static constexpr int threads(int) { return gpu::row_threads; }
+  struct Shared {};
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args<Y>& a) const {
+    const int o = cta.block_x() * cta.threads() + cta.thread();
+    if (o >= a.out) return;
+    Y& y = gpu::row_of(a.y, cta.block_y(), a.ldy)[o];
+    y = Y(static_cast<float>(y) + a.bias[o]);
+  }
+};
+
 }  // namespace
 
 template <gpu::Activation Y, gpu::Target B>
@@ -147,13 +161,21 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
       gpu::launch<Skinny<Y, true>, B>(stream, grid, a);
     else
       gpu::launch<Skinny<Y, false>, B>(stream, grid, a);
-  } else {
-    const gpu::Grid grid{gpu::ceil_div(a.out, 64), gpu::ceil_div(a.rows, 64)};
-    if (wide)
-      gpu::launch<Tiled<Y, true>, B>(stream, grid, a);
-    else
-      gpu::launch<Tiled<Y, false>, B>(stream, grid, a);
+    return;
   }
+  if constexpr (std::is_same_v<B, Hip>) {
+    constexpr bool float_out = std::is_same_v<Y, float>;
+    const gpu::Product product{a.x, a.w, a.y, a.rows, a.out, a.in, a.ldx, a.ldy, float_out};
+    if (wide && gpu::vendor_gemm(stream, product)) {
+      if (a.bias) gpu::launch<AddBias<Y>, B>(stream, {gpu::ceil_div(a.out, gpu::row_threads), a.rows}, a);
+      return;
+    }
+  }
+  const gpu::Grid grid{gpu::ceil_div(a.out, 64), gpu::ceil_div(a.rows, 64)};
+  if (wide)
+    gpu::launch<Tiled<Y, true>, B>(stream, grid, a);
+  else
+    gpu::launch<Tiled<Y, false>, B>(stream, grid, a);
 }
 
 }  // namespace atom

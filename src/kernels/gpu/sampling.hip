@@ -37,9 +37,9 @@ ATOM_DEVICE Scratch scratch_of(const Args& a, int row) {
   return {reinterpret_cast<u64*>(p), reinterpret_cast<float*>(p + 2 * bins), p + 2 * bins + n};
 }
 
-/// Logits that a thread reads at once: four vectors, a block apart.
-struct Batch {
-  static constexpr int vectors = 4, size = 4 * vectors, step = size * block;
+/// Logits that a thread reads at once: vectors, a block apart.
+template <int Vectors> struct Batch {
+  static constexpr int vectors = Vectors, size = 4 * vectors, step = size * block;
   gpu::vec<float, 4> v[vectors];
   ATOM_DEVICE static int offset(int e) { return e / 4 * 4 * block + e % 4; }
   /// From i, a multiple of 4, on; what lies behind `to` is 0.
@@ -54,10 +54,11 @@ ATOM_DEVICE bool aligned(const Args& a) { return gpu::vectors<4>(a.logits, a.ld)
 
 /// f(i, logit) for i in [from, to), from being a multiple of 4.
 template <class Cta, class F> ATOM_DEVICE void each(Cta& cta, const Args& a, const float* logits, int from, int to, F f) {
-  for (int i = from + 4 * cta.thread(); i < to; i += Batch::step) {
-    const Batch batch(logits, aligned(a), i, to);
-    ATOM_UNROLL for (int e = 0; e < Batch::size; ++e) if (i + Batch::offset(e) < to)
-        f(i + Batch::offset(e), batch.v[e / 4].v[e % 4]);
+  using Few = Batch<4>;
+  for (int i = from + 4 * cta.thread(); i < to; i += Few::step) {
+    const Few batch(logits, aligned(a), i, to);
+    ATOM_UNROLL for (int e = 0; e < Few::size; ++e) if (i + Few::offset(e) < to)
+        f(i + Few::offset(e), batch.v[e / 4].v[e % 4]);
   }
 }
 
@@ -294,15 +295,16 @@ template <class Cta> struct Row {
     const float octave = -0.6931472f * temperature, bin = 1.0f / (1 << (23 - below)), slack = 1e-4f;
     const float high = octave * gpu::max(static_cast<float>(from - 1) * bin - 0.0861f - slack, 0.0f) * (1 - slack);
     const float low = octave * (static_cast<float>(to) * bin + slack) * (1 + slack);
-    for (int first = 4 * cta.thread(); first < a.vocab; first += Batch::step) {
-      const Batch batch(logits, aligned(a), first, a.vocab);
+    using Many = Batch<8>;  // a lone block hides the latency on its own
+    for (int first = 4 * cta.thread(); first < a.vocab; first += Many::step) {
+      const Many batch(logits, aligned(a), first, a.vocab);
       u32 candidates = 0;
-      ATOM_UNROLL for (int e = 0; e < Batch::size; ++e) {
+      ATOM_UNROLL for (int e = 0; e < Many::size; ++e) {
         const float off = batch.v[e / 4].v[e % 4] - top;
         if (!(off < low || off > high)) candidates |= 1u << e;
       }
       for (; candidates != 0; candidates &= candidates - 1) {
-        const int i = first + Batch::offset(std::countr_zero(candidates));
+        const int i = first + Many::offset(std::countr_zero(candidates));
         if (i >= a.vocab) continue;
         const u32 w = weight(logits[i]);
         const int b = Bin::of(w);
