@@ -57,8 +57,7 @@ template <class Cta, class F> ATOM_DEVICE void each(Cta& cta, const Args& a, con
   using Few = Batch<4>;
   for (int i = from + 4 * cta.thread(); i < to; i += Few::step) {
     const Few batch(logits, aligned(a), i, to);
-    ATOM_UNROLL for (int e = 0; e < Few::size; ++e) if (i + Few::offset(e) < to)
-        f(i + Few::offset(e), batch.v[e / 4].v[e % 4]);
+    ATOM_UNROLL for (int e = 0; e < Few::size; ++e) if (i + Few::offset(e) < to) f(i + Few::offset(e), batch.v[e / 4].v[e % 4]);
   }
 }
 
