@@ -38,49 +38,59 @@ struct Vec512 {
   static __m512 from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
 };
 
-// Sums become outputs: y = sum (+ bias), or sum * x_scale * w_scale (+ bias) for integers.
-template <bool Int, bool UnsignedX> struct Finish512 {
-  static void run(const LinearJob& j, int panel, int first_row, int rows, const char* acc) {
-    const int col = panel * panel_rows;
-    const __mmask16 lanes[2] = {Vec512::first_lanes(j.out - col), Vec512::first_lanes(j.out - col - 16)};
-    __m512 bias[2], scale[2];
-    __m512i excess[2];
+// Sums become outputs: y = sum (+ bias), or sum * x_scale * w_scale (+ bias) for integers. One panel's; row by row, so that who has
+// a unit busy elsewhere can do them meanwhile.
+template <bool Int, bool UnsignedX> class Finish512 {
+ public:
+  Finish512(const LinearJob& job, int panel) : j(job), col(panel * panel_rows), whole(job.stream_y && job.out - col >= panel_rows) {
     for (int h = 0; h < 2; ++h) {
+      lanes[h] = Vec512::first_lanes(j.out - col - 16 * h);
       bias[h] = j.bias ? _mm512_maskz_loadu_ps(lanes[h], j.bias + col + 16 * h) : _mm512_setzero_ps();
       scale[h] = Int ? _mm512_maskz_loadu_ps(lanes[h], j.w_scale + col + 16 * h) : _mm512_setzero_ps();
       const char* const panel_end = static_cast<const char*>(j.w) + (panel + 1) * j.panel_bytes;
       excess[h] = UnsignedX ? _mm512_slli_epi32(_mm512_load_si512(panel_end - row_sum_bytes + 64 * h), 7) : _mm512_setzero_si512();
     }
-    const bool whole = j.stream_y && j.out - col >= panel_rows;
-    for (int r = 0; r < rows; ++r) {
-      const char* const from = acc + r * acc_row_bytes;
-      __m512 v[2];
-      for (int h = 0; h < 2; ++h) {
-        if constexpr (Int) {
-          const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_load_si512(from + 64 * h), excess[h]));
-          v[h] = _mm512_fmadd_ps(_mm512_mul_ps(sum, _mm512_set1_ps(j.x_scale[first_row + r])), scale[h], bias[h]);
-        } else {
-          v[h] = _mm512_add_ps(_mm512_load_ps(from + 64 * h), bias[h]);
-        }
-      }
-      const std::ptrdiff_t at = (first_row + r) * j.ldy + col;
-      if (j.bf16_y) {  // one store per cache line
-        const __m512i both = Vec512::to_bf16(v[0], v[1]);
-        std::uint16_t* const y = static_cast<std::uint16_t*>(j.y) + at;
-        if (whole)
-          _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
-        else
-          _mm512_mask_storeu_epi16(y, static_cast<__mmask32>(lanes[0] | std::uint32_t{lanes[1]} << 16), both);
+  }
+  /// acc: the row's 32 sums.
+  [[gnu::always_inline]] void row(int r, const char* acc) const {
+    __m512 v[2];
+    for (int h = 0; h < 2; ++h) {
+      if constexpr (Int) {
+        const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_load_si512(acc + 64 * h), excess[h]));
+        v[h] = _mm512_fmadd_ps(_mm512_mul_ps(sum, _mm512_set1_ps(j.x_scale[r])), scale[h], bias[h]);
       } else {
-        float* const y = static_cast<float*>(j.y) + at;
-        for (int h = 0; h < 2; ++h)
-          if (whole)
-            _mm512_stream_ps(y + 16 * h, v[h]);
-          else
-            _mm512_mask_storeu_ps(y + 16 * h, lanes[h], v[h]);
+        v[h] = _mm512_add_ps(_mm512_load_ps(acc + 64 * h), bias[h]);
       }
     }
+    const std::ptrdiff_t at = r * j.ldy + col;
+    if (j.bf16_y) {  // one store per cache line
+      const __m512i both = Vec512::to_bf16(v[0], v[1]);
+      std::uint16_t* const y = static_cast<std::uint16_t*>(j.y) + at;
+      if (whole)
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
+      else
+        _mm512_mask_storeu_epi16(y, static_cast<__mmask32>(lanes[0] | std::uint32_t{lanes[1]} << 16), both);
+    } else {
+      float* const y = static_cast<float*>(j.y) + at;
+      for (int h = 0; h < 2; ++h)
+        if (whole)
+          _mm512_stream_ps(y + 16 * h, v[h]);
+        else
+          _mm512_mask_storeu_ps(y + 16 * h, lanes[h], v[h]);
+    }
   }
+  static void run(const LinearJob& j, int panel, int first_row, int rows, const char* acc) {
+    const Finish512 finish(j, panel);
+    for (int r = 0; r < rows; ++r) finish.row(first_row + r, acc + r * acc_row_bytes);
+  }
+
+ private:
+  const LinearJob& j;
+  int col;
+  bool whole;
+  __mmask16 lanes[2];
+  __m512 bias[2], scale[2];
+  __m512i excess[2];
 };
 
 // Copies n elements, XORs them, and fills the rest of `bytes` with zeros (XORed too): weights are zero there.
