@@ -30,9 +30,10 @@ constexpr int compute_float = 2, transposed = 112, attribute_transpose_a = 0, at
 constexpr std::initializer_list<int> attributes_alignment = {};
 constexpr std::size_t algorithm_bytes = 24;
 #endif
-constexpr int type_float = 0, type_bf16 = 14, attribute_workspace = 1;
+constexpr int type_float = 0, type_bf16 = 14, attribute_workspace = 1, attribute_reductions = 3;
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
-constexpr std::uint32_t alignment = 16;  // of operands
+constexpr std::uint32_t alignment = 16;        // of operands
+constexpr std::uint32_t float_reductions = 2;  // parts of a sum are never rounded to the output's type
 
 struct Algorithm {
   alignas(8) unsigned char data[algorithm_bytes];
@@ -101,22 +102,24 @@ class Library {
     require(f_.preference_create(&preference_), "preferences");
     const std::uint64_t bytes = workspace_bytes;
     require(f_.preference_set(preference_, attribute_workspace, &bytes, sizeof bytes), "preferences");
+    if (!attributes_alignment.empty())
+      require(f_.preference_set(preference_, attribute_reductions, &float_reductions, sizeof float_reductions), "preferences");
     for (const int attribute : attributes_alignment)
       require(f_.preference_set(preference_, attribute, &alignment, sizeof alignment), "preferences");
     workspace_ = allocate(workspace_bytes, product_name);
   }
 
+  bool serves(const Product& p) { return plan_of(p).served[static_cast<std::size_t>(range_of(p.rows))]; }
   bool multiply(Hip::stream stream, const Product& p) {
     Plan& plan = plan_of(p);
     const auto range = static_cast<std::size_t>(range_of(p.rows));
-    if (!plan.served[range]) return false;
     const auto rows = static_cast<std::uint64_t>(p.rows);
     const std::int64_t ldx = p.ldx, ldy = p.ldy;
     f_.layout_set(plan.x, attribute_columns, &rows, sizeof rows);
     f_.layout_set(plan.x, attribute_stride, &ldx, sizeof ldx);
     f_.layout_set(plan.y, attribute_columns, &rows, sizeof rows);
     f_.layout_set(plan.y, attribute_stride, &ldy, sizeof ldy);
-    const float alpha = 1, beta = 0;
+    const float alpha = 1, beta = p.adds ? 1 : 0;
     return f_.multiply(handle_, desc_, &alpha, p.w, plan.w, p.x, plan.x, &beta, p.y, plan.y, p.y, plan.y, &plan.algorithm[range],
                        workspace_, workspace_bytes, stream) == 0;
   }
@@ -189,9 +192,10 @@ std::string gemm_library() {
   return product_name;
 }
 
-bool vendor_gemm(Hip::stream stream, const Product& p) noexcept {
+bool vendor_serves(const Product& p) noexcept {
   const bool aligned = std::bit_cast<std::uintptr_t>(p.y) % alignment == 0 && p.ldx % 8 == 0 && p.in % 8 == 0 && p.ldy % 8 == 0;
-  return in_use && aligned && library->multiply(stream, p);
+  return in_use && aligned && library->serves(p);
 }
+bool vendor_gemm(Hip::stream stream, const Product& p) noexcept { return library->multiply(stream, p); }
 
 }  // namespace atom::gpu

@@ -20,15 +20,17 @@ std::size_t gemm_workspace(Gemm which);
 /// "cuBLASLt 13.1", or why there is none.
 std::string gemm_library();
 
-/// y(rows, out) = x(rows, in) · w(out, in)ᵀ, sums in float. Strides are in elements.
+/// y(rows, out) = x(rows, in) · w(out, in)ᵀ, plus what y holds where `adds`; sums in float, rounded once. Strides are in elements.
 struct Product {
   const bf16* x;  // (rows, in), row stride ldx
   const bf16* w;  // (out, in)
   void* y;        // (rows, out) of bf16, or float where float_out; row stride ldy
   int rows, out, in, ldx, ldy;
-  bool float_out;
+  bool float_out, adds;
 };
-/// False: nothing was launched, the library does not serve this product or is not in use.
+/// Whether the library is in use and serves this product.
+bool vendor_serves(const Product& p) noexcept;
+/// False: nothing was launched, though the library serves it.
 bool vendor_gemm(Hip::stream stream, const Product& p) noexcept;
 
 }  // namespace atom::gpu

@@ -123,7 +123,11 @@ template <int N, class T> constexpr bool vectors(const T* p, int stride) {
 #if ATOM_GPU_AMD
 ATOM_DEVICE float exp(float x) { return __builtin_expf(x); }
 ATOM_DEVICE float exp2(float x) { return __builtin_exp2f(x); }
+#if __has_builtin(__builtin_amdgcn_exp2f)
 ATOM_DEVICE float fast_exp2(float x) { return __builtin_amdgcn_exp2f(x); }
+#else  // clang 15
+ATOM_DEVICE float fast_exp2(float x) { return __builtin_exp2f(x); }
+#endif
 ATOM_DEVICE float sqrt(float x) { return __builtin_sqrtf(x); }
 ATOM_DEVICE float rint(float x) { return __builtin_rintf(x); }
 ATOM_DEVICE float abs(float x) { return __builtin_fabsf(x); }
@@ -152,12 +156,12 @@ constexpr int min(int a, int b) { return a < b ? a : b; }
 constexpr int max(int a, int b) { return a > b ? a : b; }
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-/// The lowest lane of a ballot that is not empty. (nvcc 13 makes std::countr_zero the constant 64 in device code.)
-ATOM_DEVICE int lowest_lane(std::uint64_t ballot) {
+/// The lowest bit that is set; there must be one. (nvcc 13 makes std::countr_zero the constant 64 in device code.)
+ATOM_DEVICE int lowest_bit(std::uint64_t bits) {
 #if ATOM_GPU_NVIDIA
-  return __ffsll(static_cast<long long>(ballot)) - 1;
+  return __ffsll(static_cast<long long>(bits)) - 1;
 #else
-  return __builtin_ctzll(ballot);
+  return __builtin_ctzll(bits);
 #endif
 }
 

@@ -110,7 +110,7 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
         if (lane >= m) sum += before;
       }
       if (const std::uint64_t hit = cta.ballot(left < sum)) {
-        const int at = lowest_lane(hit);
+        const int at = lowest_bit(hit);
         return {last - at, cta.shfl(sum - 1 - left, at)};
       }
       left -= cta.shfl(sum, W - 1);

@@ -137,15 +137,14 @@ template <class Y, bool Wide> struct Tiled {
   }
 };
 
-/// y += bias, behind a product that knows of none.
-template <class Y> struct AddBias {
+/// y = bias, in front of a product that adds to it: one rounding in all, of a bias that Y can hold, as those of checkpoints are.
+template <class Y> struct SetBias {
   static constexpr int threads(int) { return gpu::row_threads; }
   struct Shared {};
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args<Y>& a) const {
     const int o = cta.block_x() * cta.threads() + cta.thread();
     if (o >= a.out) return;
-    Y& y = gpu::row_of(a.y, cta.block_y(), a.ldy)[o];
-    y = Y(static_cast<float>(y) + a.bias[o]);
+    gpu::row_of(a.y, cta.block_y(), a.ldy)[o] = Y(a.bias[o]);
   }
 };
 
@@ -165,10 +164,10 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
   }
   if constexpr (std::is_same_v<B, Hip>) {
     constexpr bool float_out = std::is_same_v<Y, float>;
-    const gpu::Product product{a.x, a.w, a.y, a.rows, a.out, a.in, a.ldx, a.ldy, float_out};
-    if (wide && gpu::vendor_gemm(stream, product)) {
-      if (a.bias) gpu::launch<AddBias<Y>, B>(stream, {gpu::ceil_div(a.out, gpu::row_threads), a.rows}, a);
-      return;
+    const gpu::Product product{a.x, a.w, a.y, a.rows, a.out, a.in, a.ldx, a.ldy, float_out, a.bias != nullptr};
+    if (wide && gpu::vendor_serves(product)) {
+      if (a.bias) gpu::launch<SetBias<Y>, B>(stream, {gpu::ceil_div(a.out, gpu::row_threads), a.rows}, a);
+      if (gpu::vendor_gemm(stream, product)) return;
     }
   }
   const gpu::Grid grid{gpu::ceil_div(a.out, 64), gpu::ceil_div(a.rows, 64)};

@@ -44,10 +44,11 @@ template <int Vectors> struct Batch {
   ATOM_DEVICE static int offset(int e) { return e / 4 * 4 * block + e % 4; }
   /// From i, a multiple of 4, on; what lies behind `to` is 0.
   ATOM_DEVICE Batch(const float* logits, bool aligned, int i, int to) {
-    ATOM_UNROLL for (int u = 0; u < vectors; ++u) {
-      const int at = i + 4 * u * block;
-      v[u] = aligned && at + 4 <= to ? gpu::load<4>(logits + at) : gpu::load_some<4>(logits + at, to - at);
-    }
+    const auto at = [&](int u) { return i + 4 * u * block; };
+    if (aligned && at(vectors - 1) + 4 <= to)
+      ATOM_UNROLL for (int u = 0; u < vectors; ++u) v[u] = gpu::load<4>(logits + at(u));
+    else
+      ATOM_UNROLL for (int u = 0; u < vectors; ++u) v[u] = gpu::load_some<4>(logits + at(u), to - at(u));
   }
 };
 ATOM_DEVICE bool aligned(const Args& a) { return gpu::vectors<4>(a.logits, a.ld); }
@@ -303,7 +304,7 @@ template <class Cta> struct Row {
         if (!(off < low || off > high)) candidates |= 1u << e;
       }
       for (; candidates != 0; candidates &= candidates - 1) {
-        const int i = first + Many::offset(std::countr_zero(candidates));
+        const int i = first + Many::offset(gpu::lowest_bit(candidates));
         if (i >= a.vocab) continue;
         const u32 w = weight(logits[i]);
         const int b = Bin::of(w);

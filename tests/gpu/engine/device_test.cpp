@@ -20,7 +20,7 @@ namespace atom::engine {
 namespace {
 using Gpu = GpuDevice<EmuRuntime<32>>;
 std::size_t memory_of_the_device = std::size_t{1} << 30;
-std::vector<DeviceInfo> list() { return {{"emulator", "wave 32", memory_of_the_device, memory_of_the_device, {}}}; }
+std::vector<DeviceInfo> list() { return {{"emulator", "wave 32", memory_of_the_device, memory_of_the_device, {}, "own"}}; }
 std::size_t available() { return memory_of_the_device; }
 std::unique_ptr<Device> open(const DeviceRequest& r) { return std::make_unique<Gpu>(r); }
 constexpr DeviceKind kind{"emu", true, false, &list, &available, &Gpu::plan, &open};
