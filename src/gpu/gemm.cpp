@@ -102,7 +102,7 @@ class Library {
     require(f_.preference_create(&preference_), "preferences");
     const std::uint64_t bytes = workspace_bytes;
     require(f_.preference_set(preference_, attribute_workspace, &bytes, sizeof bytes), "preferences");
-    if (!attributes_alignment.empty())
+    if (attributes_alignment.size() > 0)
       require(f_.preference_set(preference_, attribute_reductions, &float_reductions, sizeof float_reductions), "preferences");
     for (const int attribute : attributes_alignment)
       require(f_.preference_set(preference_, attribute, &alignment, sizeof alignment), "preferences");
