@@ -22,7 +22,8 @@ constexpr Family families[] = {{model::Arch::llama, "Llama", "llama"},
                                {model::Arch::qwen3_moe, "Qwen3Moe", "qwen3_moe"},
                                {model::Arch::glm4_moe, "Glm4Moe", "glm4_moe"},
                                {model::Arch::deepseek_v2, "DeepseekV2", "deepseek_v2"},
-                               {model::Arch::deepseek_v3, "DeepseekV3", "deepseek_v3"}};
+                               {model::Arch::deepseek_v3, "DeepseekV3", "deepseek_v3"},
+                               {model::Arch::gpt_oss, "GptOss", "gpt_oss"}};
 
 const Family& family_of(model::Arch arch) { return *std::ranges::find(families, arch, &Family::arch); }
 
@@ -81,12 +82,15 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
   check(c, spec);
   // Every member: when ModelSpec gains one, this stops compiling until the member is printed below.
   const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, mtp_layers, moe] = spec;
-  const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias, latent] = attn;
+  const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias, window, windowed, latent] = attn;
   const auto& [kv_rank, rope, nope, value, q_rank] = latent;
   const auto& [experts, top_k, expert_ff, renormalise, groups, top_groups, shared, dense_layers] = moe;
-  std::string dense;
-  for (int layer = 0; layer < layers; ++layer)
-    if (dense_layers.has(layer)) dense += (dense.empty() ? "" : ", ") + std::to_string(layer);
+  const auto listed = [&, count = layers](const model::LayerSet& set) {
+    std::string list;
+    for (int layer = 0; layer < count; ++layer)
+      if (set.has(layer)) list += (list.empty() ? "" : ", ") + std::to_string(layer);
+    return list;
+  };
   const Family& family = family_of(arch);
   std::ostringstream out;
   out << std::boolalpha << "#pragma once\n// Generated from a config.json: what is changed here is lost.\n"
@@ -105,6 +109,8 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                  .qk_norm = " << qk_norm << ",\n"
       << "                                                  .qkv_bias = " << qkv_bias << ",\n"
       << "                                                  .o_bias = " << o_bias << ",\n"
+      << "                                                  .window = " << window << ",\n"
+      << "                                                  .windowed = {" << listed(windowed) << "},\n"
       << "                                                  .latent = {.rank = " << kv_rank << ",\n"
       << "                                                             .rope = " << rope << ",\n"
       << "                                                             .nope = " << nope << ",\n"
@@ -120,7 +126,7 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                 .groups = " << groups << ",\n"
       << "                                                 .top_groups = " << top_groups << ",\n"
       << "                                                 .shared = " << shared << ",\n"
-      << "                                                 .dense_layers = {" << dense << "}}};\n"
+      << "                                                 .dense_layers = {" << listed(dense_layers) << "}}};\n"
       << "  static constexpr model::Parallel parallel{.tp = " << c.tp << "};\n"
       << "  using backend = " << (c.backend == "cpu" ? "Cpu" : "Ref") << ";\n"
       << "  using act = " << type_of(c.activation) << ";\n"

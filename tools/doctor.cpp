@@ -37,6 +37,7 @@ std::string name_of(model::Arch arch) {
     case model::Arch::glm4_moe: return "Glm4Moe";
     case model::Arch::deepseek_v2: return "DeepseekV2";
     case model::Arch::deepseek_v3: return "DeepseekV3";
+    case model::Arch::gpt_oss: return "GptOss";
   }
   return "unknown";
 }

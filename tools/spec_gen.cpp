@@ -23,7 +23,8 @@ int main(int argc, char** argv) try {
   app.add_option("--config", config_file, "config.json")->required();
   app.add_option("--output", output, "The header to write")->required();
   app.add_option("--family", family,
-                 "Refuse a config.json of another family: Llama, Qwen2, Qwen3, Qwen3Moe, Mixtral, Glm4Moe, DeepseekV2, DeepseekV3");
+                 "Refuse a config.json of another family: Llama, Qwen2, Qwen3, Qwen3Moe, Mixtral, Glm4Moe, GptOss, DeepseekV2, "
+                 "DeepseekV3");
   app.add_option("--backend", choice.backend, "Cpu or Ref")->capture_default_str();
   app.add_option("--quant", choice.quant, "none or int8")->capture_default_str();
   app.add_option("--act", choice.activation, "Activations: bf16 or f32")->capture_default_str();

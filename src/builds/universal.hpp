@@ -15,20 +15,27 @@ struct Heads {
   LatentSpec latent{};
 };
 
-constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
-  ModelSpec s{
-      .arch = arch,
-      .attn = {.head_dim = heads.dim, .qk_norm = heads.norm, .qkv_bias = dynamic, .o_bias = dynamic, .latent = heads.latent},
-      .mlp_bias = dynamic};
-  if (arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe || heads.latent) s.moe = any_moe;
+constexpr ModelSpec universal_spec(Arch arch, Heads heads, int window) {
+  ModelSpec s{.arch = arch,
+              .attn = {.head_dim = heads.dim,
+                       .qk_norm = heads.norm,
+                       .qkv_bias = dynamic,
+                       .o_bias = dynamic,
+                       .window = heads.latent ? 0 : window,
+                       .latent = heads.latent},
+              .mlp_bias = dynamic};
+  const bool mixture = arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe || arch == Arch::gpt_oss;
+  if (mixture || heads.latent) s.moe = any_moe;
   return s;
 }
 
 template <class B> inline constexpr int universal_ranks = dynamic;
 template <gpu::Target B> inline constexpr int universal_ranks<B> = 1;  // no collectives there yet
+template <class B> inline constexpr int universal_window = dynamic;
+template <gpu::Target B> inline constexpr int universal_window<B> = 0;  // nor windows
 
 template <Arch A, Heads H, class B, class T, class Body, class Head> struct universal {
-  static constexpr ModelSpec spec = universal_spec(A, H);
+  static constexpr ModelSpec spec = universal_spec(A, H, universal_window<B>);
   static constexpr Parallel parallel{.tp = universal_ranks<B>};
   using backend = B;
   using act = T;
@@ -36,7 +43,7 @@ template <Arch A, Heads H, class B, class T, class Body, class Head> struct univ
   using quants = Quants<Body, Body, Head>;
 };
 
-template <Arch A, Heads H> inline constexpr ModelSpec admitted = universal_spec(A, H);
+template <Arch A, Heads H, class B> inline constexpr ModelSpec admitted = universal_spec(A, H, universal_window<B>);
 
 // One build. `Also`: architectures that are the same network with other switches, which are holes here.
 template <template <class> class Net, Heads H, class B, class T, class Body, class Head, Arch A, Arch... Also>
@@ -45,7 +52,7 @@ void add_build(engine::Registry& r) {
   const Name name{heads, Body::name(), "_", type_name<T>};
   auto v = engine::variant<universal<A, H, B, T, Body, Head>, Net>(std::string(std::string_view(name)));
   r.add(v);
-  ((v.spec = &admitted<Also, H>, r.add(v)), ...);
+  ((v.spec = &admitted<Also, H, B>, r.add(v)), ...);
 }
 
 /// Whether checkpoints of another type than BF16 are about: older ones, of dense models.
@@ -104,6 +111,8 @@ void add_deepseek_v2_cpu(engine::Registry&);
 void add_deepseek_v2_ref(engine::Registry&);
 void add_deepseek_v3_cpu(engine::Registry&);
 void add_deepseek_v3_ref(engine::Registry&);
+void add_gpt_oss_cpu(engine::Registry&);
+void add_gpt_oss_ref(engine::Registry&);
 void add_llama_hip(engine::Registry&);  // these two in programs built with ATOM_GPU
 void add_qwen3_hip(engine::Registry&);
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "atom/engine/json.hpp"
+#include "atom/ops/activation_op.hpp"
 #include "atom/ops/moe_op.hpp"
 
 #include "fields.hpp"
@@ -24,6 +25,8 @@ void read_qwen3_moe(Fields&, ModelConfig&);
 void read_glm4_moe(Fields&, ModelConfig&);
 void read_deepseek_v2(Fields&, ModelConfig&);
 void read_deepseek_v3(Fields&, ModelConfig&);
+void read_gpt_oss(Fields&, ModelConfig&);
+void read_mistral(Fields&, ModelConfig&);
 
 constexpr int of_latent = -1;
 struct Architecture {
@@ -42,6 +45,8 @@ constexpr Architecture architectures[] = {
     {"Glm4MoeForCausalLM", "glm4_moe", Arch::glm4_moe, 0, read_glm4_moe, 0.5},
     {"DeepseekV2ForCausalLM", "deepseek_v2", Arch::deepseek_v2, of_latent, read_deepseek_v2},
     {"DeepseekV3ForCausalLM", "deepseek_v3", Arch::deepseek_v3, of_latent, read_deepseek_v3},
+    {"GptOssForCausalLM", "gpt_oss", Arch::gpt_oss, 64, read_gpt_oss},
+    {"MistralForCausalLM", "mistral", Arch::llama, 0, read_mistral},
 };
 
 /// Keys of config.json that change nothing here: bookkeeping, training, generation defaults of old files.
@@ -86,30 +91,36 @@ DType read_dtype(Fields& fields) {
   return DType::bf16;
 }
 
-void refuse_layer_types(Fields& fields, int layers) {
+/// Which layers see a window of the context only. layer_types, where given, decides; otherwise `from`, the first layer of several
+/// that do, as published files of the architecture mean it. A window as long as the context is none.
+void read_window(Fields& fields, ModelConfig& c, bool used, int from) {
+  const int layers = c.spec.layers, window = fields.integer("sliding_window", non_negative, 0);
   const std::string_view key = "layer_types";
   const std::vector<std::string> types = fields.texts(key);
-  if (types.empty()) return;
-  if (layers > 0 && types.size() != static_cast<std::size_t>(layers)) {
+  model::LayerSet windowed;
+  if (types.empty()) {
+    for (int layer = from; used && layer < layers; ++layer) windowed.add(layer);
+  } else if (layers > 0 && types.size() != static_cast<std::size_t>(layers)) {
     fields.problem(key, "has " + std::to_string(types.size()) + " entries for " + std::to_string(layers) + " layers");
+    return;
   }
-  const auto other = std::find_if(types.begin(), types.end(), [](const std::string& type) { return type != "full_attention"; });
-  if (other != types.end()) fields.problem(key, in_quotes(*other) + " is not supported; only full_attention is");
+  for (std::size_t layer = 0; layer < types.size(); ++layer) {
+    if (types[layer] == "sliding_attention") {
+      windowed.add(static_cast<int>(layer));
+    } else if (types[layer] != "full_attention") {
+      fields.problem(key, in_quotes(types[layer]) + " is not supported; full_attention and sliding_attention are");
+      return;
+    }
+  }
+  if (windowed == model::LayerSet{} || (types.empty() && window == 0)) return;
+  if (window == 0) return fields.problem("sliding_window", "missing, and layer_types has sliding_attention");
+  if (window >= c.numbers.max_position) return;
+  c.spec.attn.window = window;
+  c.spec.attn.windowed = windowed;
 }
 
-/// Attention over a window shorter than the context is not supported. Published files hold a window that is switched off, or
-/// that begins after the last layer; layer_types, where given, decides. `every_layer`: the window, if any, begins with the first.
-void refuse_sliding_window(Fields& fields, const ModelConfig& c, bool every_layer = false) {
-  const bool used = fields.flag("use_sliding_window", false);
-  const int window = fields.integer("sliding_window", non_negative, 0);
-  const int first = fields.integer("max_window_layers", non_negative, 28);
-  if (used && window > 0 && window < c.numbers.max_position && (every_layer || first < c.spec.layers) &&
-      !fields.find("layer_types")) {
-    fields.problem("use_sliding_window", "a sliding window of " + std::to_string(window) + " positions is not supported");
-  }
-}
-
-void refuse_unsupported(Fields& fields) {
+/// `mxfp4_experts`: the loader may unpack them.
+void refuse_unsupported(Fields& fields, bool mxfp4_experts) {
   if (const std::string act = fields.text("hidden_act", "silu"); act != "silu" && act != "swish") {
     fields.problem("hidden_act", in_quotes(act) + " is not supported; silu is");
   }
@@ -117,7 +128,13 @@ void refuse_unsupported(Fields& fields) {
     if (fields.flag(key, false)) fields.problem(key, "true is not supported");
   }
   for (const std::string_view key : {"quantization_config", "compression_config"}) {
-    if (fields.find(key)) fields.problem(key, "quantised checkpoints are not supported; use the original bfloat16 checkpoint");
+    const Json* scheme = fields.object(key);
+    if (!scheme) continue;
+    Fields quantised(*scheme, fields.problems(), std::string(key) + ": ");
+    const std::string method = quantised.text("quant_method", "");
+    if (!mxfp4_experts || method != "mxfp4") {
+      fields.problem(key, "quantised checkpoints are not supported; use the original bfloat16 checkpoint");
+    }
   }
 }
 
@@ -180,33 +197,43 @@ void read_decoder(Fields& fields, const Architecture& architecture, ModelConfig&
   c.dtype = read_dtype(fields);
   c.eos_token_ids = fields.token_ids("eos_token_id");
   c.bos_token_id = fields.integer("bos_token_id", {0, spec.vocab > 0 ? spec.vocab - 1 : 1 << 24}, -1);
-  refuse_layer_types(fields, spec.layers);
-  refuse_unsupported(fields);
+  refuse_unsupported(fields, architecture.arch == Arch::gpt_oss);
 }
 
 void read_llama(Fields& fields, ModelConfig& c) {
   c.spec.attn.qkv_bias = c.spec.attn.o_bias = fields.flag("attention_bias", false);
   c.spec.mlp_bias = fields.flag("mlp_bias", false);
+  read_window(fields, c, false, 0);
+}
+
+/// Llama, without biases, through a window in every layer where the file gives one.
+void read_mistral(Fields& fields, ModelConfig& c) { read_window(fields, c, true, 0); }
+
+/// Published files hold a window that is switched off, or that begins after the last layer.
+void read_qwen_window(Fields& fields, ModelConfig& c, int first_otherwise) {
+  const bool used = fields.flag("use_sliding_window", false);
+  read_window(fields, c, used, fields.integer("max_window_layers", non_negative, first_otherwise));
+  if (!used && c.spec.attn.window > 0) fields.problem("layer_types", "has sliding_attention, and use_sliding_window is false");
 }
 
 void read_qwen2(Fields& fields, ModelConfig& c) {
   c.spec.attn.qkv_bias = 1;
-  refuse_sliding_window(fields, c);
+  read_qwen_window(fields, c, 28);
 }
 
 void read_qwen3(Fields& fields, ModelConfig& c) {
   c.spec.attn.qkv_bias = c.spec.attn.o_bias = fields.flag("attention_bias", false);
   c.spec.attn.qk_norm = true;
-  refuse_sliding_window(fields, c);
+  read_qwen_window(fields, c, 28);
 }
 
 /// `experts`: the key of their number, and what it is where the file does not say.
-void read_experts(Fields& fields, model::MoeSpec& moe, std::string_view experts, int default_experts, int default_top_k) {
+void read_experts(Fields& fields, model::MoeSpec& moe, std::string_view experts, int default_experts, int default_top_k,
+                  std::string_view top_k = "num_experts_per_tok") {
   moe.experts = fields.integer(experts, {1, atom::moe::most_experts}, default_experts);
-  moe.top_k = fields.integer("num_experts_per_tok", {1, atom::moe::most_experts}, default_top_k);
+  moe.top_k = fields.integer(top_k, {1, atom::moe::most_experts}, default_top_k);
   if (moe.top_k > moe.experts) {
-    fields.problem("num_experts_per_tok",
-                   std::to_string(moe.top_k) + " of " + std::to_string(moe.experts) + " experts cannot be chosen");
+    fields.problem(top_k, std::to_string(moe.top_k) + " of " + std::to_string(moe.experts) + " experts cannot be chosen");
   }
 }
 
@@ -215,10 +242,7 @@ void read_mixtral(Fields& fields, ModelConfig& c) {
   read_experts(fields, c.spec.moe, alias ? "num_experts" : "num_local_experts", 8, 2);
   c.spec.moe.d_ff = c.spec.d_ff;
   c.spec.moe.renormalise = 1;
-  const int window = fields.integer("sliding_window", non_negative, 0);
-  if (window > 0 && window < c.numbers.max_position) {
-    fields.problem("sliding_window", "a sliding window of " + std::to_string(window) + " positions is not supported");
-  }
+  read_window(fields, c, true, 0);
 }
 
 /// Layers keep a dense MLP where mlp_only_layers names them, and where (layer + 1) is no multiple of decoder_sparse_step.
@@ -251,7 +275,8 @@ void read_qwen3_moe(Fields& fields, ModelConfig& c) {
   c.spec.moe.d_ff = fields.integer("moe_intermediate_size", {1, 1 << 20}, 768);
   c.spec.moe.renormalise = fields.flag("norm_topk_prob", false);
   read_dense_layers(fields, c.spec);
-  refuse_sliding_window(fields, c, true);
+  static_cast<void>(fields.find("max_window_layers"));  // the window, if any, begins with the first layer
+  read_window(fields, c, fields.flag("use_sliding_window", false), 0);
 }
 
 /// A mixture under the names that DeepSeek gave it. `otherwise`: what holds where the file says nothing.
@@ -301,6 +326,8 @@ void read_latent_decoder(Fields& fields, ModelConfig& c) {
   c.spec.attn.kv_heads = c.spec.attn.heads;  // all share one row
   if (fields.flag("mlp_bias", false)) fields.problem("mlp_bias", "true is not supported for this architecture");
   sharpen(c.numbers);
+  read_window(fields, c, false, 0);
+  if (c.spec.attn.window > 0) fields.problem("layer_types", "sliding_attention is not supported for this architecture");
 }
 
 void read_deepseek_v2(Fields& fields, ModelConfig& c) {
@@ -336,6 +363,28 @@ void read_glm4_moe(Fields& fields, ModelConfig& c) {
   read_grouped_experts(fields, c, {.experts = 128, .top_k = 8, .d_ff = 1408, .renormalise = 1, .shared = 1}, 1);
   expect_text(fields, "scoring_func", "sigmoid");
   expect_text(fields, "topk_method", "noaux_tc");
+  read_window(fields, c, false, 0);
+}
+
+void read_gpt_oss(Fields& fields, ModelConfig& c) {
+  c.spec.attn.qkv_bias = c.spec.attn.o_bias = 1;
+  if (!fields.flag("attention_bias", true)) fields.problem("attention_bias", "false is not supported for this architecture");
+  const bool alias = fields.find("experts_per_token") && !fields.find("num_experts_per_tok");
+  read_experts(fields, c.spec.moe, "num_local_experts", 128, 4, alias ? "experts_per_token" : "num_experts_per_tok");
+  c.spec.moe.d_ff = c.spec.d_ff;
+  c.spec.moe.renormalise = 1;
+  constexpr double limit = activation::ClampedSwiglu::limit;
+  if (fields.number("swiglu_limit", {0, 1e6}, limit) != limit) {
+    fields.problem("swiglu_limit", "only " + std::to_string(static_cast<int>(limit)) + " is supported");
+  }
+  static_cast<void>(fields.find("initial_context_length"));  // rope_scaling says the same
+  if (!fields.find("sliding_window")) fields.problem("sliding_window", "missing");
+  read_window(fields, c, true, 0);
+  if (!fields.find("layer_types")) {  // then every other layer, beginning with the first
+    model::LayerSet even;
+    for (int layer = 0; layer < c.spec.layers; layer += 2) even.add(layer);
+    if (c.spec.attn.window > 0) c.spec.attn.windowed = even;
+  }
 }
 
 }  // namespace

@@ -21,25 +21,16 @@ using Level = CompilationLevel;
 /// Every dimension is a constant of the program.
 bool specialised(const Variant& v) {
   const model::ModelSpec& s = *v.spec;
-  const auto holes = {s.d_model,
-                      s.d_ff,
-                      s.vocab,
-                      s.layers,
-                      s.attn.heads,
-                      s.attn.kv_heads,
-                      s.attn.head_dim,
-                      s.attn.qkv_bias,
-                      s.attn.o_bias,
-                      s.mlp_bias,
-                      s.moe.experts,
-                      s.moe.top_k,
-                      s.moe.d_ff,
-                      s.moe.renormalise,
-                      s.moe.groups,
-                      s.moe.top_groups,
-                      s.moe.shared,
-                      s.attn.latent.q_rank,
-                      v.tp};
+  const auto holes = {s.d_model,       s.d_ff,
+                      s.vocab,         s.layers,
+                      s.attn.heads,    s.attn.kv_heads,
+                      s.attn.head_dim, s.attn.qkv_bias,
+                      s.attn.o_bias,   s.mlp_bias,
+                      s.moe.experts,   s.moe.top_k,
+                      s.moe.d_ff,      s.moe.renormalise,
+                      s.moe.groups,    s.moe.top_groups,
+                      s.moe.shared,    s.attn.latent.q_rank,
+                      s.attn.window,   v.tp};
   return std::ranges::find(holes, dynamic) == holes.end();
 }
 

@@ -14,7 +14,7 @@
 #include "atom/model/packed.hpp"
 
 #include "problems.hpp"
-#include "stacked_experts.hpp"
+#include "tensor_rows.hpp"
 
 namespace atom::engine {
 
@@ -26,10 +26,10 @@ namespace {
 
 constexpr std::string_view embedding_name = "model.embed_tokens.weight", head_name = "lm_head.weight";
 
-// One checkpoint tensor as a part of one parameter.
+// Rows of the checkpoint as a part of one parameter.
 struct Part {
-  const NamedTensor* tensor = nullptr;
-  Share rows, cols;   // what of the tensor this rank takes
+  TensorRows from;
+  Share rows, cols;   // what of them this rank takes
   int first_row = 0;  // where it goes
 };
 
@@ -80,7 +80,7 @@ bool converts(DType from, const ParamRef& to) {
   return from == to.dtype || (is_float(from) && (to.encode || to.dtype == DType::f32));
 }
 
-// One item for each parameter that the model has; find(parameter, name, shape) is the tensor it comes from, or null.
+// One item for each parameter that the model has; find(parameter, part, name, shape) is where in a checkpoint it comes from.
 template <class Find>
 std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table, Find&& find) {
   std::vector<Item> items;
@@ -98,7 +98,7 @@ std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model
       const std::int64_t want[2] = {model::size(whole, ref.rows.parts[i]), model::size(whole, ref.cols.parts[0])};
       const std::span<const std::int64_t> shape(want, ref.cols.parts[0] == Axis::none ? 1 : 2);
       const Share rows = row_share(whole, rank, ref, i);
-      item.parts[i] = {find(ref, name, shape), rows, cols, item.rows};
+      item.parts[i] = {find(ref, i, name, shape), rows, cols, item.rows};
       item.rows += rows.count;
     }
     items.push_back(item);
@@ -120,31 +120,87 @@ bool drafts(const model::ModelSpec& whole, std::string_view name) {
 // Layers that draft share the model's embedding and head; files repeat both.
 bool repeats(std::string_view name) { return name.ends_with(".embed_tokens.weight") || name.ends_with(".shared_head.head.weight"); }
 
-// Resolves every parameter to checkpoint tensors; lists everything that does not fit. `stacked` keeps what items point to.
-std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
-                          StackedExperts& stacked) {
+// Resolves every parameter to checkpoint tensors; lists everything that does not fit.
+std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
   const bool drafting = std::ranges::any_of(table, [&](const ParamRef& ref) { return drafts(whole, ref.name); });
   Problems problems("checkpoint");
   std::unordered_set<std::string_view> used;
-  const auto find = [&](const ParamRef& ref, const std::string& name, std::span<const std::int64_t> shape) {
+  const auto add = [&](const NamedTensor& t, const std::string& problem) {
+    problems.add(t.name + " (" + std::string(checkpoint.file_of(t.name)) + "): " + problem);
+  };
+  const auto expect_type = [&](const NamedTensor& t, DType type, const ParamRef& ref) {
+    if (!converts(type, ref))
+      add(t, "type " + (type == DType::other ? t.dtype_name : std::string(name_of(type))) + ", this build reads " +
+                 std::string(name_of(ref.dtype)) + "; convert the checkpoint to one type");
+  };
+  const auto transposed = experts_transposed(checkpoint, whole, table);
+
+  // A part of a tensor of all experts, or of their MXFP4 blocks, whose problems are listed once, not for every expert.
+  const auto of_all_experts = [&](const ParamRef& ref, int part, std::span<const std::int64_t> shape) -> std::optional<TensorRows> {
+    const std::string name = all_experts(ref);
+    const NamedTensor *t = checkpoint.find(name), *scales = nullptr;
+    if (!t && (t = checkpoint.find(name + "_blocks"))) scales = checkpoint.find(name + "_scales");
+    if (!t || (t->name != name && !scales)) return {};
+    const bool first = used.insert(t->name).second;
+    if (scales) used.insert(scales->name);
+    const std::int64_t parts = std::max(1, axis_count(ref.rows)), experts = whole.moe.experts, rows = parts * shape[0];
+    const std::int64_t cols = shape.size() == 2 ? shape[1] : 1;
+    TensorRows from(*t);
+    from.cols = static_cast<int>(cols);
+    const auto refuse = [&](std::initializer_list<std::int64_t> want, const std::string& rest = {}) {
+      if (first)
+        add(*t, "shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text({want.begin(), want.size()}) + rest);
+      return from;
+    };
+    const auto element = [&](std::int64_t each_row, std::int64_t each_column) {
+      from.row = static_cast<std::size_t>((ref.alternate ? parts : 1) * each_row);
+      from.col = static_cast<std::size_t>(each_column);
+      from.first =
+          static_cast<std::size_t>((ref.expert * rows * (scales ? 1 : cols)) + part * (ref.alternate ? 1 : shape[0]) * each_row);
+      return from;
+    };
+    if (scales) {
+      from.scales = scales;
+      from.dtype = DType::bf16;
+      if (t->dtype != DType::u8 ||
+          !std::ranges::equal(t->shape(), std::initializer_list<std::int64_t>{experts, rows, cols / 32, 16}) || cols % 32 != 0)
+        return refuse({experts, rows, cols / 32, 16}, " of U8");
+      if (scales->dtype != DType::u8 || !std::ranges::equal(scales->shape(), t->shape().first(3))) {
+        if (first) add(*scales, "these are not one byte for each block of " + t->name);
+        return from;
+      }
+      if (first) expect_type(*t, DType::bf16, ref);
+      return element(1, 1);
+    }
+    if (shape.size() == 1) {
+      if (!std::ranges::equal(t->shape(), std::initializer_list<std::int64_t>{experts, rows})) return refuse({experts, rows});
+      if (first) expect_type(*t, t->dtype, ref);
+      return element(1, 1);
+    }
+    const ExpertShape want{experts, rows, cols};
+    if (!(transposed.value_or(false) ? want.transposed(*t) : want.upright(*t)))
+      return refuse({experts, rows, cols},
+                    ", or " + shape_text(std::initializer_list<std::int64_t>{experts, cols, rows}) + " throughout");
+    if (first) expect_type(*t, t->dtype, ref);
+    return *transposed ? element(1, rows) : element(cols, 1);
+  };
+
+  const auto find = [&](const ParamRef& ref, int part, const std::string& name, std::span<const std::int64_t> shape) {
     const NamedTensor* t = checkpoint.find(name);
-    const NamedTensor* file = t;
-    if (const auto found = t ? StackedExperts::Found{} : stacked.find(checkpoint, name); found.slice)
-      t = found.slice, file = found.whole;
     if (!t) {
+      if (ref.expert >= 0)
+        if (const auto from = of_all_experts(ref, part, shape)) return *from;
       problems.add(name + ": missing" +
                    (name == head_name ? "; the config says tie_word_embeddings=false: set it to true if the head is the embedding"
                                       : "; the checkpoint is incomplete or of another architecture"));
-      return t;
+      return TensorRows{};
     }
-    used.insert(file->name);
-    const std::string in = " (" + std::string(checkpoint.file_of(file->name)) + ")";
+    used.insert(t->name);
     if (!std::ranges::equal(t->shape(), shape))
-      problems.add(name + in + ": shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text(shape));
-    else if (!converts(t->dtype, ref))
-      problems.add(name + in + ": type " + (t->dtype == DType::other ? t->dtype_name : std::string(name_of(t->dtype))) +
-                   ", this build reads " + std::string(name_of(ref.dtype)) + "; convert the checkpoint to one type");
-    return t;
+      add(*t, "shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text(shape));
+    else
+      expect_type(*t, t->dtype, ref);
+    return TensorRows(*t);
   };
   std::vector<Item> items = itemize(whole, rank, table, find);
   for (const auto* t : checkpoint.tensors()) {
@@ -163,13 +219,13 @@ struct Invented {
   static constexpr std::size_t period = (std::size_t{1} << 20) + 7, starts = 4096;
 
   Invented(DType stored, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) : dtype(stored) {
-    items = itemize(whole, rank, table, [&](const ParamRef&, const std::string& name, std::span<const std::int64_t> shape) {
+    items = itemize(whole, rank, table, [&](const ParamRef&, int, const std::string& name, std::span<const std::int64_t> shape) {
       NamedTensor& t = tensors[name];
       t.dtype = dtype;
       t.rank = static_cast<int>(shape.size());
       std::ranges::copy(shape, t.dims.begin());
       widest = std::max(widest, t.rank == 2 ? static_cast<std::size_t>(shape[1]) : 1);
-      return &t;
+      return TensorRows(t);
     });
     for (Item& item : items) item.period = period;
   }
@@ -220,35 +276,35 @@ void to_floats(const std::byte* from, DType type, int n, float* to) {
 constexpr int block_rows = 64;  // rows converted at a time by one thread; a multiple of every layout's row_block
 
 std::size_t scratch_bytes(const Item& item) {
-  const auto widest = static_cast<std::size_t>(item.parts[0].tensor->rank == 2 ? item.parts[0].tensor->dims[1] : 1);
+  const TensorRows& from = item.parts[0].from;
+  const auto widest = static_cast<std::size_t>(from.cols);
   return (widest + 64) * 4 + block_rows * static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(item.ref->dtype)) +
-         64;
+         64 + (from.contiguous() ? 0 : block_rows * widest * static_cast<std::size_t>(size_of(from.dtype)) + 64);
 }
 
-// Copies rows [begin, end) of the target that come from `part`, converting and laying out.
-void copy_rows(const Item& item, const Part& part, std::byte* base, int begin, int end, std::byte* scratch) {
+// Copies rows [begin, end) of the target that come from `part`, converting and laying out; row(r) is where row r lies.
+template <class Row>
+void copy_rows(const Item& item, const Part& part, std::byte* base, int begin, int end, std::byte* scratch, Row row) {
   const ParamRef& ref = *item.ref;
-  const NamedTensor& t = *part.tensor;
-  const auto from_size = static_cast<std::size_t>(size_of(t.dtype)), to_size = static_cast<std::size_t>(size_of(ref.dtype));
-  const int full = t.rank == 2 ? static_cast<int>(t.dims[1]) : 1;
+  const DType type = part.from.dtype;
+  const auto from_size = static_cast<std::size_t>(size_of(type)), to_size = static_cast<std::size_t>(size_of(ref.dtype));
+  const int full = part.from.cols;
   auto* floats = reinterpret_cast<float*>(scratch);                                 // (full)
   std::byte* rows = scratch + (static_cast<std::size_t>(full) + 64) / 16 * 16 * 4;  // (end - begin, cols)
   std::byte* target = base + item.at;
   const std::size_t row_bytes = static_cast<std::size_t>(item.cols) * to_size;
   for (int r = begin; r < end; ++r) {
-    const auto source_row = static_cast<std::size_t>(part.rows.begin + r - part.first_row);
-    const std::size_t first = source_row * static_cast<std::size_t>(full);
-    const std::byte* from = t.data + (item.period ? first % item.period : first) * from_size;
+    const std::byte* from = row(r);
     std::byte* to =
         ref.layout ? rows + static_cast<std::size_t>(r - begin) * row_bytes : target + static_cast<std::size_t>(r) * row_bytes;
     const std::byte* mine = from + static_cast<std::size_t>(part.cols.begin) * from_size;
     if (ref.encode) {
-      to_floats(from, t.dtype, full, floats);
+      to_floats(from, type, full, floats);
       ref.encode(floats, full, part.cols.begin, item.cols, to, reinterpret_cast<float*>(base + item.scale_at) + r);
-    } else if (t.dtype == ref.dtype) {
+    } else if (type == ref.dtype) {
       std::memcpy(to, mine, row_bytes);
     } else {
-      to_floats(mine, t.dtype, item.cols, floats);
+      to_floats(mine, type, item.cols, floats);
       std::memcpy(to, floats, row_bytes);
     }
   }
@@ -275,20 +331,30 @@ std::size_t not_finite(const std::byte* p, DType type, std::size_t n) {
 // finite, here, where the rows come into the cache anyway.
 std::size_t fill(const Item& item, const Part& part, bool check, std::byte* base, ThreadPool& pool) {
   std::atomic<std::size_t> broken{0};
-  const NamedTensor& t = *part.tensor;
-  const auto full = static_cast<std::size_t>(t.rank == 2 ? t.dims[1] : 1);
+  const TensorRows& from = part.from;
+  const auto full = static_cast<std::size_t>(from.cols), element = static_cast<std::size_t>(size_of(from.dtype));
   const int first = part.first_row / block_rows, last = (part.first_row + part.rows.count + block_rows - 1) / block_rows;
   pool.parallel(last - first, [&](int chunk, int thread) {
     const int begin = std::max((first + chunk) * block_rows, part.first_row);
     const int end = std::min((first + chunk + 1) * block_rows, part.first_row + part.rows.count);
     if (begin >= end) return;
+    auto* scratch = static_cast<std::byte*>(pool.scratch(thread));
+    const auto source = [&](int r) { return static_cast<std::size_t>(part.rows.begin + r - part.first_row); };
+    std::byte* gathered = nullptr;
+    if (!from.contiguous()) {
+      gathered = scratch + scratch_bytes(item) / 64 * 64 - block_rows * full * element / 64 * 64 - 64;
+      from.read(source(begin), static_cast<std::size_t>(end - begin), gathered);
+    }
+    const auto row = [&](int r) -> const std::byte* {
+      if (gathered) return gathered + static_cast<std::size_t>(r - begin) * full * element;
+      return item.period ? from.tensor->data + source(r) * full % item.period * element : from.at(source(r));
+    };
     if (check) {
-      const std::size_t at = static_cast<std::size_t>(part.rows.begin + begin - part.first_row) * full;
-      const std::byte* rows = t.data + at * static_cast<std::size_t>(size_of(t.dtype));
-      const std::size_t bad = not_finite(rows, t.dtype, static_cast<std::size_t>(end - begin) * full);
+      std::size_t bad = 0;
+      for (int r = begin; r < end; ++r) bad += not_finite(row(r), from.dtype, full);
       if (bad > 0) broken.fetch_add(bad, std::memory_order_relaxed);
     }
-    if (!item.in_file) copy_rows(item, part, base, begin, end, static_cast<std::byte*>(pool.scratch(thread)));
+    if (!item.in_file) copy_rows(item, part, base, begin, end, scratch, row);
   });
   return broken.load();
 }
@@ -308,12 +374,11 @@ Placed place(std::vector<Item> items) {
   };
   for (auto& item : p.items) {
     const ParamRef& ref = *item.ref;
-    const NamedTensor& t = *item.parts[0].tensor;
+    const TensorRows& from = item.parts[0].from;
     const auto element = static_cast<std::size_t>(size_of(ref.dtype));
     const std::size_t plain = static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols) * element;
-    const bool whole_rows = t.rank == 1 || item.cols == t.dims[1];
-    item.in_file = !item.period && !ref.layout && !ref.encode && item.part_count == 1 && t.dtype == ref.dtype && whole_rows &&
-                   reinterpret_cast<std::uintptr_t>(t.data) % element == 0;
+    item.in_file = !item.period && !ref.layout && !ref.encode && item.part_count == 1 && from.dtype == ref.dtype && from.dense() &&
+                   item.cols == from.cols && reinterpret_cast<std::uintptr_t>(from.tensor->data) % element == 0;
     if (item.in_file) {
       p.bytes.in_file += plain;
       continue;
@@ -327,9 +392,10 @@ Placed place(std::vector<Item> items) {
 
 // A value that is not finite spoils what it touches: the answers of some prompts, or, through its scale, a whole row.
 void report(const Item& item, const Part& part, std::size_t broken, const Checkpoint& checkpoint, Progress* progress) {
-  const std::string& name = part.tensor->name;
-  const std::string what = std::string(checkpoint.file_of(name)) + ": " + name + ": " + std::to_string(broken) +
-                           (broken > 1 ? " values are" : " value is") + " NaN or infinite; ";
+  const std::string& name = part.from.tensor->name;
+  const std::string what = std::string(checkpoint.file_of(name)) + ": " + name +
+                           (item.ref->expert < 0 ? "" : " (expert " + std::to_string(item.ref->expert) + ")") + ": " +
+                           std::to_string(broken) + (broken > 1 ? " values are" : " value is") + " NaN or infinite; ";
   if (item.ref->scale) throw Error(what + "no scale can hold that: repair the checkpoint, or load it without quantisation");
   if (progress) progress->warn(what + "answers may be nonsense: download the file again, or use another checkpoint");
 }
@@ -339,19 +405,18 @@ void report(const Item& item, const Part& part, std::size_t broken, const Checkp
 Block load(const Placed& placed, const Checkpoint* checkpoint, bool empty, ThreadPool& pool, Progress* progress) {
   Block block(placed.bytes.copied, "weights");
   pool.reserve(placed.bytes.scratch);
-  std::unordered_set<const NamedTensor*> checked;
+  std::unordered_set<const std::byte*> checked;
   for (std::size_t i = 0; i < placed.items.size(); ++i) {
     const Item& item = placed.items[i];
     const ParamRef& ref = *item.ref;
     for (int p = 0; p < item.part_count && !empty; ++p) {
       const Part& part = item.parts[p];
-      const bool check = checkpoint && (item.ref->scale || checked.insert(part.tensor).second);  // a tied tensor once
+      const bool check = checkpoint && (item.ref->scale || checked.insert(part.from.at(0)).second);  // a tied tensor once
       if (const std::size_t broken = fill(item, part, check, block.data(), pool); broken > 0)
         report(item, part, broken, *checkpoint, progress);
     }
     if (item.in_file) {
-      const auto row = static_cast<std::size_t>(item.cols) * static_cast<std::size_t>(size_of(ref.dtype));
-      const std::byte* data = item.parts[0].tensor->data + static_cast<std::size_t>(item.parts[0].rows.begin) * row;
+      const std::byte* data = item.parts[0].from.at(static_cast<std::size_t>(item.parts[0].rows.begin));
       ref.bind(ref.param, const_cast<std::byte*>(data), item.rows, item.cols);  // no kernel writes a parameter
     } else {
       ref.bind(ref.param, block.data() + item.at, item.rows, item.cols);
@@ -373,14 +438,12 @@ void bind_shapes(const model::ModelSpec& whole, model::Rank rank, model::ParamTa
 }
 
 WeightBytes plan_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table) {
-  StackedExperts stacked;
-  return place(account(checkpoint, whole, rank, table, stacked)).bytes;
+  return place(account(checkpoint, whole, rank, table)).bytes;
 }
 
 Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table,
                    ThreadPool& pool, Progress* progress) {
-  StackedExperts stacked;
-  const Placed placed = place(account(checkpoint, whole, rank, table, stacked));
+  const Placed placed = place(account(checkpoint, whole, rank, table));
   const auto tensors = checkpoint.tensors();
   const auto unused = std::ranges::count_if(tensors, [&](const NamedTensor* t) { return drafts(whole, t->name); });
   const bool drafting = std::ranges::any_of(table, [&](const ParamRef& ref) { return drafts(whole, ref.name); });

@@ -20,11 +20,13 @@ std::string describe(const model::ModelSpec& s) {
       case model::Arch::glm4_moe: return "GLM4-MoE";
       case model::Arch::deepseek_v2: return "DeepSeek-V2";
       case model::Arch::deepseek_v3: return "DeepSeek-V3";
+      case model::Arch::gpt_oss: return "GPT-OSS";
     }
     return "?";
   }();
   return std::string(name) + " with head_dim " + std::to_string(s.attn.head_dim) + ", hidden_size " + std::to_string(s.d_model) +
          " and " + std::to_string(s.layers) + " layers" +
+         (s.attn.window > 0 ? " (a window of " + std::to_string(s.attn.window) + " tokens in some)" : "") +
          (s.moe.experts > 0 ? " of " + std::to_string(s.moe.experts) + " experts" : "");
 }
 

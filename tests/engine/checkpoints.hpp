@@ -46,6 +46,7 @@ struct RandomCheckpoint {
   int experts = 5, top_k = 2, expert_ff = 48;           // Mixtral (whose experts are d_ff wide) and Qwen3-MoE only
   std::vector<int> dense_layers{};                      // Qwen3-MoE: mlp_only_layers; GLM: the first ones
   int shared = 2;                                       // GLM, DeepSeek
+  int window = 0;                                       // of every layer; 0: none
   int rank = 512, rope = 64, value = 128, q_rank = 96;  // DeepSeek, whose heads are 128 + rope wide; q_rank: V3
 
   struct Tensor {
@@ -116,6 +117,39 @@ struct RandomCheckpoint {
       if (t.name == name) return t;
     throw Error("no such tensor in the test's checkpoint");
   }
+  /// Qwen3-MoE: all experts of a layer in one tensor (experts, rows, columns), or transposed (experts, columns, rows).
+  void pack_experts(bool transposed) {
+    for (int l = 0; l < layers; ++l) {
+      const std::string path = "model.layers." + std::to_string(l) + ".mlp.experts.";
+      const auto pack = [&](const std::string& to, const std::vector<std::string>& parts) {
+        const auto source = [&](int e, const std::string& part) -> Tensor& {
+          return at(path + std::to_string(e) + "." + part + ".weight");
+        };
+        const std::int64_t rows = source(0, parts[0]).shape[0], cols = source(0, parts[0]).shape[1];
+        const auto all = rows * static_cast<std::int64_t>(parts.size());
+        Tensor t{path + to, {experts, transposed ? cols : all, transposed ? all : cols}, dtype, {}};
+        const auto size = static_cast<std::size_t>(size_of(dtype));
+        t.data.resize(static_cast<std::size_t>(experts * all * cols) * size);
+        for (int e = 0; e < experts; ++e)
+          for (std::size_t p = 0; p < parts.size(); ++p)
+            for (std::int64_t r = 0; r < rows; ++r)
+              for (std::int64_t c = 0; c < cols; ++c) {
+                const std::int64_t row = static_cast<std::int64_t>(p) * rows + r;
+                const auto from = static_cast<std::size_t>(r * cols + c);
+                const auto in = static_cast<std::size_t>(e * all * cols + (transposed ? c * all + row : row * cols + c));
+                std::memcpy(t.data.data() + in * size, source(e, parts[p]).data.data() + from * size, size);
+              }
+        std::erase_if(tensors, [&](const Tensor& x) {
+          return x.name.starts_with(path) && std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
+                   return x.name.ends_with("." + part + ".weight");
+                 });
+        });
+        tensors.push_back(std::move(t));
+      };
+      pack("gate_up_proj", {"gate_proj", "up_proj"});
+      pack("down_proj", {"down_proj"});
+    }
+  }
   void write(const std::string& directory) const {
     const char* spelled = dtype == DType::f32 ? "float32" : dtype == DType::f16 ? "float16" : "bfloat16";
     std::ofstream(directory + "/config.json")
@@ -124,7 +158,7 @@ struct RandomCheckpoint {
         << ", \"num_key_value_heads\": " << (deepseek() ? heads : kv_heads) << ", \"head_dim\": " << head_dim
         << ", \"vocab_size\": " << vocab << ", \"max_position_embeddings\": 256"
         << ", \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", \"torch_dtype\": \"" << spelled
-        << "\", \"tie_word_embeddings\": " << (tied ? "true" : "false") << moe_members() << "}";
+        << "\", \"tie_word_embeddings\": " << (tied ? "true" : "false") << moe_members() << window_members() << "}";
     std::vector<engine::NamedTensor> named;
     for (const auto& t : tensors) {
       engine::NamedTensor n;
@@ -157,8 +191,13 @@ struct RandomCheckpoint {
     add(p + "kv_b_proj.weight", {heads * (128 + value), rank}, 0.04f);
     add(p + "o_proj.weight", {d_model, heads * value}, 0.08f);
   }
+  static std::string member(const char* key, const std::string& json) { return std::string(", \"") + key + "\": " + json; }
+  [[nodiscard]] std::string window_members() const {
+    if (window == 0) return {};
+    return member("use_sliding_window", "true") + member("max_window_layers", "0") +
+           member("sliding_window", std::to_string(window));
+  }
   [[nodiscard]] std::string moe_members() const {
-    const auto member = [](const char* key, const std::string& json) { return std::string(", \"") + key + "\": " + json; };
     const std::string chosen = member("num_experts_per_tok", std::to_string(top_k));
     if (mixtral()) return member("num_local_experts", std::to_string(experts)) + chosen;
     const std::string grouped = member("n_routed_experts", std::to_string(experts)) + chosen +

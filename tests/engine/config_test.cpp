@@ -281,11 +281,6 @@ TEST(Config, RefusesMixturesThatCannotBe) {
   expect_refused("num_experts", "100000", "num_experts: expected 1 to 1024, found 100000", "Qwen3Moe");
   expect_refused("moe_intermediate_size", "0", "moe_intermediate_size: expected 1 to 1048576, found 0", "Qwen3Moe");
   expect_refused("decoder_sparse_step", "0", "decoder_sparse_step: expected 1 to 1024, found 0", "Qwen3Moe");
-  expect_refused("sliding_window", "1024", "sliding_window: a sliding window of 1024 positions is not supported", "Mixtral");
-  EXPECT_NO_THROW(read("Mixtral", {{"sliding_window", "4096"}})) << "as wide as the context";
-  EXPECT_EQ(error("Qwen3Moe", {{"use_sliding_window", "true"}, {"sliding_window", "1024"}, {"max_window_layers", "2"}}),
-            "config.json: use_sliding_window: a sliding window of 1024 positions is not supported")
-      << "in every layer, whatever max_window_layers says";
 }
 
 TEST(Config, ReadsTheModernStyle) {
@@ -340,7 +335,8 @@ TEST(Config, FallsBackToModelType) {
   EXPECT_EQ(read("x", {{"architectures", "[]"}, {"model_type", "\"llama\""}}).spec.arch, Arch::llama);
   const std::string supported =
       "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
-      "MixtralForCausalLM, Qwen3MoeForCausalLM, Glm4MoeForCausalLM, DeepseekV2ForCausalLM, DeepseekV3ForCausalLM";
+      "MixtralForCausalLM, Qwen3MoeForCausalLM, Glm4MoeForCausalLM, DeepseekV2ForCausalLM, DeepseekV3ForCausalLM, "
+      "GptOssForCausalLM, MistralForCausalLM";
   EXPECT_EQ(error("x", {{"architectures", "null"}}), "config.json: model_type: missing" + supported);
   EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}),
             "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)
@@ -415,29 +411,73 @@ TEST(Bad06, WhatWouldChangeTheResultIsRefused) {
   expect_refused("partial_rotary_factor", "0.5",
                  "partial_rotary_factor: rotating part of a head is not supported for this architecture");
   expect_refused("layer_types", R"(["full_attention","sliding_attention"])",
-                 "layer_types: \"sliding_attention\" is not supported; only full_attention is");
+                 "sliding_window: missing, and layer_types has sliding_attention");
+  expect_refused("layer_types", R"(["full_attention","chunked_attention"])",
+                 "layer_types: \"chunked_attention\" is not supported; full_attention and sliding_attention are");
   expect_refused("layer_types", R"(["full_attention"])", "layer_types: has 1 entries for 2 layers");
   expect_refused("rope_interleaved", "true", "rope_interleaved: true is not supported");
   EXPECT_TRUE(read("Qwen2", {{"use_mrope", "false"}}).unknown_keys.empty());
   EXPECT_NO_THROW(static_cast<void>(read("Llama", {{"partial_rotary_factor", "1.0"}, {"pretraining_tp", "2"}})));
 }
 
-TEST(Config, RefusesASlidingWindowOnlyInEffect) {
-  for (const char* architecture : {"Qwen2", "Qwen3"}) {
-    EXPECT_EQ(error(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "1024"}, {"max_window_layers", "1"}}),
-              "config.json: use_sliding_window: a sliding window of 1024 positions is not supported");
-    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "false"}, {"sliding_window", "1024"}, {"max_window_layers", "1"}}));
-    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "null"}, {"max_window_layers", "1"}}));
-    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "1024"}, {"max_window_layers", "2"}}))
-        << "windows begin after the last layer";
-    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"}, {"sliding_window", "4096"}, {"max_window_layers", "1"}}))
-        << "as wide as the context";
-    EXPECT_NO_THROW(read(architecture, {{"use_sliding_window", "true"},
-                                        {"sliding_window", "1024"},
-                                        {"max_window_layers", "1"},
-                                        {"layer_types", R"(["full_attention","full_attention"])"}}))
-        << "layer_types decides";
+TEST(Config, WindowsByLayer) {
+  const auto attn = [](const std::string& architecture, const std::vector<std::pair<std::string, std::string>>& changes) {
+    auto all = changes;
+    all.emplace_back("num_hidden_layers", "4");
+    return read(architecture, all).spec.attn;
+  };
+  const auto expect = [](const model::AttnSpec& a, int window, const model::LayerSet& layers) {
+    EXPECT_EQ(a.window, window);
+    EXPECT_EQ(a.windowed, layers);
+  };
+  const std::pair<std::string, std::string> used{"use_sliding_window", "true"}, window{"sliding_window", "1024"},
+      types{"layer_types", R"(["sliding_attention","full_attention","full_attention","sliding_attention"])"};
+  for (const char* architecture : {"Mistral", "Mixtral"}) {
+    expect(attn(architecture, {window}), 1024, {0, 1, 2, 3});
+    expect(attn(architecture, {{"sliding_window", "null"}}), 0, {});
+    expect(attn(architecture, {{"sliding_window", "4096"}}), 0, {});  // as wide as the context
+    expect(attn(architecture, {window, types}), 1024, {0, 3});
   }
+  for (const char* architecture : {"Qwen2", "Qwen3"}) {
+    expect(attn(architecture, {used, window, {"max_window_layers", "3"}}), 1024, {3});
+    expect(attn(architecture, {used, window, {"max_window_layers", "4"}}), 0, {});
+    expect(attn(architecture, {used, window}), 0, {});  // published files begin after the last layer
+    expect(attn(architecture, {window, {"max_window_layers", "0"}}), 0, {});
+    expect(attn(architecture, {used, {"sliding_window", "null"}, {"max_window_layers", "0"}}), 0, {});
+    expect(attn(architecture, {used, window, types}), 1024, {0, 3});
+    EXPECT_EQ(error(architecture, {window, {"layer_types", R"(["sliding_attention","full_attention"])"}}),
+              "config.json: layer_types: has sliding_attention, and use_sliding_window is false");
+  }
+  expect(attn("Qwen3Moe", {used, window, {"max_window_layers", "3"}}), 1024, {0, 1, 2, 3});
+  expect(attn("Llama", {window, types}), 1024, {0, 3});
+  expect(attn("Llama", {window}), 0, {});
+  expect(attn("GptOss", {window}), 1024, {0, 2});
+  expect(attn("GptOss", {window, types}), 1024, {0, 3});
+  EXPECT_EQ(error("GptOss", {}), "config.json: sliding_window: missing");
+}
+
+TEST(Config, ReadsGptOss) {
+  const ModelConfig c = read_config(data + "gpt_oss");
+  EXPECT_EQ(c.spec.arch, Arch::gpt_oss);
+  EXPECT_EQ(
+      c.spec.attn,
+      (model::AttnSpec{.heads = 4, .kv_heads = 2, .head_dim = 64, .qkv_bias = 1, .o_bias = 1, .window = 16, .windowed = {0}}));
+  EXPECT_EQ(c.spec.moe, (model::MoeSpec{.experts = 8, .top_k = 4, .d_ff = 64, .renormalise = 1}));
+  EXPECT_FALSE(c.numbers.rope.truncate);
+  EXPECT_TRUE(c.unknown_keys.empty());
+  const ModelConfig blocks = read_config(data + "gpt_oss_mxfp4");
+  EXPECT_EQ(blocks.spec, c.spec);
+  EXPECT_TRUE(blocks.unknown_keys.empty());
+  const ModelConfig alias = read("GptOss", {{"sliding_window", "128"}, {"experts_per_token", "3"}, {"head_dim", "null"}});
+  EXPECT_EQ(alias.spec.moe.top_k, 3);
+  EXPECT_EQ(alias.spec.attn.head_dim, 64);
+  const auto refused = [](const char* key, const char* value) {
+    return error("GptOss", {{"sliding_window", "128"}, {key, value}});
+  };
+  EXPECT_EQ(refused("attention_bias", "false"), "config.json: attention_bias: false is not supported for this architecture");
+  EXPECT_EQ(refused("swiglu_limit", "10.0"), "config.json: swiglu_limit: only 7 is supported");
+  EXPECT_EQ(refused("quantization_config", R"({"quant_method":"fp8"})"),
+            "config.json: quantization_config: quantised checkpoints are not supported; use the original bfloat16 checkpoint");
 }
 
 TEST(Bad06, UnknownKeysAreReported) {

@@ -16,13 +16,19 @@ struct Case {
   int tp;
 };
 
+/// Of a quantised checkpoint those with its weights as stored and all arithmetic in float.
+std::vector<float> golden_logits(const SafeTensors& golden) {
+  const bool quantised = std::ranges::any_of(golden.tensors(), [](const NamedTensor& t) { return t.name == "logits_w"; });
+  return test::floats(golden, quantised ? "logits_w" : "logits");
+}
+
 class Golden : public testing::TestWithParam<Case> {};
 
 TEST_P(Golden, LogitsMatch) {
   const auto [model, backend, act, tp] = GetParam();
   const SafeTensors golden(dir_of(model) + "/golden.safetensors");
   const auto ids = test::ids(golden, "input_ids");
-  auto got = all_logits(options(dir_of(model), backend, act, tp), ids), want = test::floats(golden, "logits");
+  auto got = all_logits(options(dir_of(model), backend, act, tp), ids), want = golden_logits(golden);
   if (act == DType::bf16) keep_sure_rows(dir_of(model), ids, 0.02f, got, want);
   const auto d = difference(got, want);
   if (act == DType::f32)
@@ -33,11 +39,13 @@ TEST_P(Golden, LogitsMatch) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const char* model : {"llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe", "glm4_moe"})
+  for (const char* model :
+       {"llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe", "glm4_moe", "gpt_oss", "gpt_oss_mxfp4"})
     for (const char* backend : {"ref", "cpu"})
       for (DType act : {DType::f32, DType::bf16})
         for (int tp : {1, 2, 4})
-          if (tp < 4 || std::string_view(model) == "llama" || std::string_view(model) == "mixtral")
+          if (tp < 4 || std::string_view(model) == "llama" || std::string_view(model) == "mixtral" ||
+              std::string_view(model).starts_with("gpt_oss"))
             all.push_back({model, backend, act, tp});  // the others have two heads
   return all;
 }
@@ -61,17 +69,59 @@ TEST_P(GoldenGreedy, ContinuationMatches) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Hf, GoldenGreedy,
-                         testing::Values("llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe", "glm4_moe"),
+                         testing::Values("llama", "llama2_mha", "qwen2", "qwen3", "mixtral", "qwen3_moe", "glm4_moe", "gpt_oss"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Prefill, ChunksDoNotMatter) {
-  for (const char* model : {"llama", "mixtral", "qwen3_moe", "glm4_moe"}) {
+  for (const char* model : {"llama", "mixtral", "qwen3_moe", "glm4_moe", "gpt_oss"}) {
     const SafeTensors golden(dir_of(model) + "/golden.safetensors");
     const auto ids = test::ids(golden, "input_ids");
     const auto whole = all_logits(options(dir_of(model), "cpu", DType::f32, 1), ids);
     for (int rows : {1, 7, 16})
       EXPECT_LE(difference(all_logits(options(dir_of(model), "cpu", DType::f32, 1, rows), ids), whole).worst, 1e-4) << model;
   }
+}
+
+// With one layer, a row of a window knows nothing of what lies before: as if the prompt began with the window.
+TEST(Window, LastTokensDecide) {
+  std::vector<int> ids;
+  for (int i = 0; i < 45; ++i) ids.push_back(i * 37 % 101);
+  for (const char* architecture : {"MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MixtralForCausalLM"})
+    for (const char* backend : {"ref", "cpu"})
+      for (int window : {1, 5, 17}) {
+        SCOPED_TRACE(testing::Message() << architecture << " on " << backend << ", window " << window);
+        test::TempDir dir;
+        test::RandomCheckpoint c{.architecture = architecture, .layers = 1};
+        c.fill().write(dir.path());
+        const auto last = [&](const std::vector<int>& tokens, int rows) {
+          const auto all = all_logits(options(dir.path(), backend, DType::f32, 1, rows), tokens);
+          return std::vector<float>(all.end() - c.vocab, all.end());
+        };
+        const std::vector<int> tail(ids.end() - window, ids.end());
+        const auto want = last(tail, 64), everything = last(ids, 64);
+        c.window = window;
+        c.write(dir.path());
+        EXPECT_LE(difference(last(ids, 64), want).worst, 1e-4);
+        EXPECT_LE(difference(last(ids, 7), want).worst, 1e-4) << "in chunks";
+        EXPECT_GE(difference(everything, want).worst, 1e-2) << "the window shows";
+      }
+}
+
+// All experts in one tensor, upright or transposed: the same model. Widths at which one of the two weights is square.
+TEST(PackedExperts, AreTheSameModel) {
+  const std::vector<int> ids{5, 17, 99, 3, 3, 42, 7};
+  for (const int expert_ff : {48, 32, 64})
+    for (const bool transposed : {false, true}) {
+      SCOPED_TRACE(testing::Message() << expert_ff << (transposed ? ", transposed" : ", upright"));
+      test::TempDir dir;
+      test::RandomCheckpoint c{.architecture = "Qwen3MoeForCausalLM", .expert_ff = expert_ff};
+      c.fill().write(dir.path());
+      const auto want = all_logits(options(dir.path(), "cpu", DType::f32, 1), ids);
+      c.pack_experts(transposed);
+      c.write(dir.path());
+      EXPECT_EQ(all_logits(options(dir.path(), "cpu", DType::f32, 1), ids), want);
+      EXPECT_LE(difference(all_logits(options(dir.path(), "ref", DType::f32, 2), ids), want).worst, 2e-4);
+    }
 }
 
 // KV heads cut, then replicated (tp 4 on two heads); a vocabulary that does not divide; biases added once; experts cut, beside
@@ -136,7 +186,7 @@ TEST(WeightTypes, Fp16RunsOnBothBackends) {
 
 // int8 weights and activations: the Cpu kernels follow the reference, and stay near the unquantised golden.
 TEST(Int8, FollowsReferenceAndGolden) {
-  for (const char* model : {"llama", "qwen3", "mixtral", "qwen3_moe", "glm4_moe"}) {
+  for (const char* model : {"llama", "qwen3", "mixtral", "qwen3_moe", "glm4_moe", "gpt_oss"}) {
     const SafeTensors golden(dir_of(model) + "/golden.safetensors");
     const auto ids = test::ids(golden, "input_ids");
     auto ref_options = options(dir_of(model), "ref", DType::f32, 1), cpu_options = options(dir_of(model), "cpu", DType::f32, 1);

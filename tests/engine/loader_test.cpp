@@ -83,6 +83,26 @@ TEST(Loader, NamesTheExpertThatIsMissingOrWrong) {
   }
 }
 
+TEST(Loader, PackedExpertsOfTheWrongShapeAreNamedOnce) {
+  test::RandomCheckpoint c{.architecture = "Qwen3MoeForCausalLM"};
+  c.fill().pack_experts(true);
+  EXPECT_EQ(refusal(c), "");
+  auto fewer = c;
+  fewer.experts = 6;  // config.json says one more than the tensors hold
+  std::string message = refusal(fewer);
+  EXPECT_TRUE(mentions(message, "model.layers.1.mlp.experts.gate_up_proj (")) << message;
+  EXPECT_TRUE(mentions(message, "shape [5, 64, 96], config.json asks for [6, 96, 64], or [6, 64, 96] throughout")) << message;
+  auto mixed = c;
+  std::swap(mixed.at("model.layers.1.mlp.experts.down_proj").shape[1], mixed.at("model.layers.1.mlp.experts.down_proj").shape[2]);
+  message = refusal(mixed);
+  EXPECT_TRUE(mentions(message, "model.layers.1.mlp.experts.down_proj (")) << message;
+  EXPECT_EQ(message.find("\n"), message.npos) << "one problem, not one for each expert: " << message;
+  auto absent = c;
+  std::erase_if(absent.tensors, [](const auto& t) { return t.name == "model.layers.1.mlp.experts.down_proj"; });
+  message = refusal(absent);
+  EXPECT_TRUE(mentions(message, "model.layers.1.mlp.experts.4.down_proj.weight: missing")) << message;
+}
+
 struct Warnings : Progress {
   std::vector<std::string> sentences;
   void update(std::string_view, std::size_t, std::size_t) override {}

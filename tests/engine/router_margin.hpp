@@ -9,6 +9,7 @@
 #include "atom/engine/session.hpp"
 #include "atom/model/deepseek_v3.hpp"
 #include "atom/model/glm4_moe.hpp"
+#include "atom/model/gpt_oss.hpp"
 #include "atom/model/mixtral.hpp"
 #include "atom/model/qwen3_moe.hpp"
 #include "atom/ops/ref.hpp"
@@ -45,6 +46,10 @@ struct watched_deepseek_v3 : watched {
       .arch = model::Arch::deepseek_v3,
       .attn = {.head_dim = 192, .latent = {.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic}},
       .moe = model::any_moe};
+};
+struct watched_gpt_oss : watched {
+  static constexpr model::ModelSpec spec{
+      .arch = model::Arch::gpt_oss, .attn = {.head_dim = 64, .qkv_bias = 1, .o_bias = 1, .window = dynamic}, .moe = model::any_moe};
 };
 struct watched_glm4_moe : watched {
   static constexpr model::ModelSpec spec{
@@ -103,6 +108,7 @@ inline engine::Registry watched_builds() {
   engine::Registry builds;
   builds.add(engine::variant<watched_mixtral, model::Mixtral>("watched_mixtral"));
   builds.add(engine::variant<watched_qwen3_moe, model::Qwen3Moe>("watched_qwen3_moe"));
+  builds.add(engine::variant<watched_gpt_oss, model::GptOss>("watched_gpt_oss"));
   builds.add(engine::variant<watched_glm4_moe, model::Glm4Moe>("watched_glm4_moe"));
   builds.add(engine::variant<watched_deepseek_v2, model::DeepseekV2>("watched_deepseek_v2"));
   builds.add(engine::variant<watched_deepseek_v3, model::DeepseekV3>("watched_deepseek_v3"));

@@ -10,6 +10,8 @@
 
 #include "atom/engine/loader.hpp"
 #include "atom/model/deepseek_v3.hpp"
+#include "atom/model/glm4_moe.hpp"
+#include "atom/model/gpt_oss.hpp"
 #include "atom/model/llama.hpp"
 #include "atom/model/mixtral.hpp"
 #include "atom/model/qwen2.hpp"
@@ -80,6 +82,8 @@ TEST(Trace, Qwen2Dynamic) { expect_trace<qwen2_dynamic, Qwen2>("qwen2_0_5b_dynam
 
 TEST(Trace, Qwen3MoeDynamic) { expect_trace<qwen3_moe_dynamic, Qwen3Moe>("qwen3_30b_a3b_dynamic", qwen3_30b_a3b, 1); }
 TEST(Trace, MixtralInt8OnTwoRanks) { expect_trace<mixtral_int8, Mixtral>("mixtral_8x7b_int8_tp2", mixtral_8x7b, 2); }
+TEST(Trace, Glm4MoeOnTwoRanks) { expect_trace<glm4_moe_dynamic, Glm4Moe>("glm4_5_air_dynamic_tp2", glm4_5_air, 2); }
+TEST(Trace, GptOssDynamic) { expect_trace<gpt_oss_dynamic, GptOss>("gpt_oss_20b_dynamic", gpt_oss_20b, 1); }
 
 TEST(Trace, DeepseekV2LiteInt8) { expect_trace<deepseek_v2_lite_int8, DeepseekV2>("deepseek_v2_lite_int8", v2_lite, 1); }
 TEST(Trace, DeepseekV3OnEightRanks) { expect_trace<deepseek_v3_dynamic, DeepseekV3>("deepseek_v3_tp8", v3, 8); }

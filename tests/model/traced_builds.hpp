@@ -44,6 +44,14 @@ struct mixtral_int8 : base {
   static constexpr Parallel parallel{.tp = dynamic};
   using quants = Quants<quant::PerToken<int8>>;
 };
+struct glm4_moe_dynamic : base {
+  static constexpr ModelSpec spec{.arch = Arch::glm4_moe, .attn = {.head_dim = 128, .qkv_bias = dynamic}, .moe = any_moe};
+  static constexpr Parallel parallel{.tp = dynamic};
+};
+struct gpt_oss_dynamic : base {
+  static constexpr ModelSpec spec{
+      .arch = Arch::gpt_oss, .attn = {.head_dim = 64, .qkv_bias = 1, .o_bias = 1, .window = dynamic}, .moe = any_moe};
+};
 
 // Attention of published widths; V2-Lite makes queries of the hidden state, V3 of a low-rank row.
 inline constexpr LatentSpec v2_lite_heads{.rank = 512, .rope = 64, .nope = 128, .value = 128};
@@ -112,5 +120,26 @@ inline constexpr ModelSpec v3{.arch = Arch::deepseek_v3,
                                       .top_groups = 4,
                                       .shared = 1,
                                       .dense_layers = {0, 1, 2}}};
+inline constexpr ModelSpec glm4_5_air{
+    .arch = Arch::glm4_moe,
+    .d_model = 4096,
+    .d_ff = 10944,
+    .vocab = 151552,
+    .layers = 46,
+    .attn = {.heads = 96, .kv_heads = 8, .head_dim = 128, .qkv_bias = 1},
+    .moe = {.experts = 128, .top_k = 8, .d_ff = 1408, .renormalise = 1, .shared = 1, .dense_layers = {0}}};
+inline constexpr ModelSpec gpt_oss_20b{.arch = Arch::gpt_oss,
+                                       .d_model = 2880,
+                                       .d_ff = 2880,
+                                       .vocab = 201088,
+                                       .layers = 24,
+                                       .attn = {.heads = 64,
+                                                .kv_heads = 8,
+                                                .head_dim = 64,
+                                                .qkv_bias = 1,
+                                                .o_bias = 1,
+                                                .window = 128,
+                                                .windowed = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22}},
+                                       .moe = {.experts = 32, .top_k = 4, .d_ff = 2880, .renormalise = 1}};
 
 }  // namespace atom::model::traced

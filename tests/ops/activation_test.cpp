@@ -1,4 +1,4 @@
-// silu_mul on Cpu and Emu against Ref, quantised against unquantised.
+// gate_mul on Cpu, silu_mul on Emu too, against Ref; quantised against unquantised.
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -25,9 +25,9 @@ template <class T> struct Case {
   std::vector<T> x;
   Case(int r, int c, float spread) : rows(r), cols(c), ldx(2 * c + 3), x(noise<T>(size(r, ldx), 1, spread)) {}
 
-  template <class Backend> std::vector<T> plain(typename Backend::stream stream) const {
+  template <class Backend, class A = activation::Silu> std::vector<T> plain(typename Backend::stream stream) const {
     std::vector<T> y(size(rows, cols));
-    run_on<kernels::silu_mul<Keep, T>, Backend>(stream, {x.data(), y.data(), nullptr, nullptr, rows, cols, ldx});
+    run_on<kernels::gate_mul<A, Keep, T>, Backend>(stream, {x.data(), y.data(), nullptr, nullptr, rows, cols, ldx});
     return y;
   }
   struct Codes {
@@ -35,9 +35,9 @@ template <class T> struct Case {
     std::vector<float> scale;
     bool operator==(const Codes&) const = default;
   };
-  template <class Backend> Codes quantized(typename Backend::stream stream) const {
+  template <class Backend, class A = activation::Silu> Codes quantized(typename Backend::stream stream) const {
     Codes c{std::vector<int8>(size(rows, cols)), std::vector<float>(static_cast<std::size_t>(rows))};
-    run_on<kernels::silu_mul<Int8, T>, Backend>(stream, {x.data(), nullptr, c.q.data(), c.scale.data(), rows, cols, ldx});
+    run_on<kernels::gate_mul<A, Int8, T>, Backend>(stream, {x.data(), nullptr, c.q.data(), c.scale.data(), rows, cols, ldx});
     return c;
   }
 };
@@ -82,6 +82,55 @@ TYPED_TEST(SiluMul, EqualsReference) {
         return got;
       });
     }
+}
+
+template <class A, class T> void follows_reference() {
+  for (const auto& shape : {std::pair{0, 8}, {1, 1}, {3, 15}, {4, 33}, {1, 2880}, {40, 200}})
+    for (float spread : {0.01f, 1.0f, 30.0f}) {
+      SCOPED_TRACE(testing::Message() << std::string_view(A::name()) << " " << shape.first << " x " << shape.second << " spread "
+                                      << spread);
+      const Case<T> c(shape.first, shape.second, spread);
+      const auto want = c.template plain<Ref, A>({});
+      const auto want_q = c.template quantized<Ref, A>({});
+      at_every_level([&] {
+        const auto got = c.template plain<Cpu, A>(pool(2));
+        EXPECT_TRUE(close(got, want, 1e-30f, std::same_as<T, float> ? 24 * ulp<T> : 2 * ulp<T>));
+        EXPECT_TRUE(identical(c.template plain<Cpu, A>(pool(1)), got));
+        const auto codes = c.template quantized<Cpu, A>(pool(2));
+        EXPECT_TRUE(close(codes.scale, want_q.scale, 0, 2 * ulp<bf16>));
+        for (std::size_t i = 0; i < codes.q.size(); ++i) ASSERT_LE(std::abs(codes.q[i] - want_q.q[i]), 1) << i;
+      });
+    }
+}
+TYPED_TEST(SiluMul, OtherActivationsFollowReference) {
+  follows_reference<activation::Gelu, TypeParam>();
+  follows_reference<activation::ClampedSwiglu, TypeParam>();
+}
+
+template <class A, class B> std::vector<float> of(typename B::stream s, const std::vector<std::pair<float, float>>& gate_up) {
+  std::vector<float> x, y(gate_up.size());
+  for (const auto& v : gate_up) x.push_back(v.first);
+  for (const auto& v : gate_up) x.push_back(v.second);
+  const int n = static_cast<int>(y.size());
+  run_on<kernels::gate_mul<A, Keep, float>, B>(s, {x.data(), y.data(), nullptr, nullptr, 1, n, 2 * n});
+  return y;
+}
+// Computed in double precision, apart from this code.
+TEST(GateMul, KnownValues) {
+  const std::vector<std::pair<float, float>> swiglu{{1, 1}, {-3, 2}, {10, 10}, {-10, -10}, {2, -9}};
+  const std::vector<float> swiglu_want{1.6915915f, -0.0542139f, 55.9996250f, 2.4347768e-6f, -11.6139517f};
+  const std::vector<std::pair<float, float>> gelu{{0, 1}, {1, 1}, {-1, 2}, {3, -1}};
+  const std::vector<float> gelu_want{0, 0.8413447f, -0.3173105f, -2.9959503f};
+  EXPECT_TRUE(close(of<activation::ClampedSwiglu, Ref>({}, swiglu), swiglu_want, 1e-7f, 1e-6f));
+  EXPECT_TRUE(close(of<activation::Gelu, Ref>({}, gelu), gelu_want, 1e-7f, 1e-6f));
+  at_every_level([&] {
+    EXPECT_TRUE(close(of<activation::ClampedSwiglu, Cpu>(pool(1), swiglu), swiglu_want, 1e-7f, 1e-6f));
+    EXPECT_TRUE(close(of<activation::Gelu, Cpu>(pool(1), gelu), gelu_want, 1e-7f, 1e-6f));
+    const auto extreme = of<activation::ClampedSwiglu, Cpu>(pool(1), {{-3e38f, 1}, {3e38f, 3e38f}, {NAN, 1}, {1, NAN}});
+    EXPECT_NEAR(extreme[0], 0, 1e-30f);
+    EXPECT_NEAR(extreme[1], 56, 1e-3f);
+    EXPECT_TRUE(std::isnan(extreme[2]) && std::isnan(extreme[3]));
+  });
 }
 
 TYPED_TEST(SiluMul, ExtremeGates) {

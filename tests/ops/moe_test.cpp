@@ -228,6 +228,7 @@ template <class Q, class T> void expect_expert_linear(T) {
   using W = typename Q::weight;
   std::vector<W> w(floats.size());
   std::vector<float> w_scale(size(experts, out), 0.01f);
+  const auto bias = noise<float>(size(experts, out), 6);  // of every other expert
   for (std::size_t i = 0; i < w.size(); ++i) {
     if constexpr (quant::Scaled<Q>)
       w[i] = quant::codec<Q>::encode(floats[i], 0.01f);
@@ -244,7 +245,8 @@ template <class Q, class T> void expect_expert_linear(T) {
   const auto weights = [&](const W* base, std::size_t each) {
     std::vector<kernels::ExpertWeight<W>> table;
     for (std::size_t e = 0; e < static_cast<std::size_t>(experts); ++e)
-      table.push_back({base + e * each, quant::Scaled<Q> ? w_scale.data() + e * static_cast<std::size_t>(out) : nullptr});
+      table.push_back({base + e * each, quant::Scaled<Q> ? w_scale.data() + e * static_cast<std::size_t>(out) : nullptr,
+                       e % 2 ? bias.data() + e * static_cast<std::size_t>(out) : nullptr});
     return table;
   };
   const auto product = [&]<class B>(B, typename B::stream s, const std::vector<kernels::ExpertWeight<W>>& table) {
@@ -265,6 +267,7 @@ template <class Q, class T> void expect_expert_linear(T) {
                          static_cast<std::size_t>(in) +
                      static_cast<std::size_t>(k)])};
       if constexpr (quant::Scaled<Q>) sum *= double{x_scale[static_cast<std::size_t>(r)]} * 0.01;
+      if (e % 2) sum += double{bias[static_cast<std::size_t>(e) * static_cast<std::size_t>(out) + static_cast<std::size_t>(o)]};
       ASSERT_NEAR(static_cast<float>(want[size(r, out) + static_cast<std::size_t>(o)]), sum, 0.02) << r << " " << o;
     }
   }

@@ -1,7 +1,7 @@
 #pragma once
 // from_config: the one mapping from the keys of config.json to a ModelSpec and its Numbers.
 // One idea: a field either is understood, is known not to matter, or is reported. What would change the result and is not
-// supported (a sliding window in effect, a quantised checkpoint, an unknown rope) is refused, never ignored.
+// supported (a quantised checkpoint, an unknown rope) is refused, never ignored.
 // To extend: one line of the table in src/engine/config.cpp and the function it names.
 #include <string>
 #include <string_view>

@@ -102,6 +102,8 @@ template <Build M, class B = typename M::backend> struct ModelContext : Context<
   static constexpr int pick(int build, int config) { return build == dynamic ? config : build; }
   constexpr int heads() const { return pick(fixed.attn.heads, local.attn.heads); }
   constexpr int kv_heads() const { return pick(fixed.attn.kv_heads, local.attn.kv_heads); }
+  /// Tokens that a row of this layer sees; 0: all.
+  constexpr int window(int layer) const { return whole.attn.windowed.has(layer) ? whole.attn.window : 0; }
   constexpr int experts() const { return pick(fixed.moe.experts, local.moe.experts); }
   constexpr int groups() const { return pick(fixed.moe.groups, local.moe.groups); }
   constexpr int top_groups() const { return pick(fixed.moe.top_groups, local.moe.top_groups); }

@@ -13,12 +13,23 @@
 namespace atom::model {
 using namespace ops;
 
-/// y = W_down · (silu(W_gate x) * W_up x), of width Ff.   Shazeer 2020, https://arxiv.org/abs/2002.05202
-template <Build M, Axis Ff = Axis::d_ff, Bias B = Bias::mlp> struct GatedMlp {
+/// Multi-head attention of a layer, over a window where the spec gives the layer one.   Beltagy et al. 2020,
+/// https://arxiv.org/abs/2004.05150
+template <Build M> auto attend_layer(StepContext auto& ctx, auto qkv, int layer, auto... extras) {
+  using Kind = Mha<M::spec.attn.head_dim>;
+  if constexpr (M::spec.attn.window != 0)
+    if (const int window = ctx.window(layer); window > 0)
+      return attend<Kind, typename M::kv>(ctx, qkv, layer, Window{window}, extras...);
+  return attend<Kind, typename M::kv>(ctx, qkv, layer, extras...);
+}
+
+/// y = W_down · (act(W_gate x) * W_up x), of width Ff.   Shazeer 2020, https://arxiv.org/abs/2002.05202
+template <Build M, Axis Ff = Axis::d_ff, Bias B = Bias::mlp, class Activation = activation::Silu> struct GatedMlp {
   static constexpr Sizes<M> S{};
   using scheme = typename M::quants::mlp;
   using Up = Linear<scheme, TPDim::col, S(Ff, Ff), S(Axis::d_model), B>;
   using Down = Linear<scheme, TPDim::row, S(Axis::d_model), S(Ff), B>;
+  using activation = Activation;
   ATOM_MODULE(GatedMlp, (Up, gate_up_proj), (Down, down_proj));
   const Up& up() const { return gate_up_proj; }
   const Down& down() const { return down_proj; }
@@ -30,7 +41,7 @@ template <Build M, Axis Ff = Axis::d_ff, Bias B = Bias::mlp> struct GatedMlp {
   /// This rank's term of the sum.
   void partial(StepContext auto& ctx, const auto& x, auto out) const {
     auto f = ctx.frame();
-    down_proj.partial(ctx, silu_mul<Down>(ctx, gate_up_proj(ctx, x)), out);
+    down_proj.partial(ctx, gate_mul<Activation, Down>(ctx, gate_up_proj(ctx, x)), out);
   }
 };
 
@@ -39,8 +50,8 @@ template <Build M> using Expert = GatedMlp<M, Axis::expert_ff, Bias::never>;
 template <Build M> using SharedExperts = GatedMlp<M, Axis::shared_ff, Bias::never>;
 
 /// The router's logits, always float. It is never quantised, and every rank has all of it.
-template <Build M, class Weight = typename M::quants::table>
-using Router = Linear<quant::NoAs<Weight>, TPDim::none, Sizes<M>{}(Axis::experts), Sizes<M>{}(Axis::d_model)>;
+template <Build M, class Weight = typename M::quants::table, Bias B = Bias::never>
+using Router = Linear<quant::NoAs<Weight>, TPDim::none, Sizes<M>{}(Axis::experts), Sizes<M>{}(Axis::d_model), B>;
 
 /// For a rule with a bias: weights and arithmetic in float too.   Wang et al. 2024, https://arxiv.org/abs/2408.15664
 template <Build M> struct BiasedRouter {
@@ -60,7 +71,7 @@ template <Build M> struct BiasedRouter {
 template <Build M, class E = Expert<M>, class Rule = moe::SoftmaxTopK>
 using SparseMoe = FusedMoE<Router<M>, moe::PerExpert<E>, Rule>;
 
-/// y = shared(x) + sum over the experts of the best sigmoid(W_gate x) + bias of sigmoid(W_gate x) · expert(x).
+/// y = shared(x) + sum over the experts with the largest s + bias of s · expert(x), s = sigmoid(W_gate x).
 /// DeepSeek-V3, https://arxiv.org/abs/2412.19437
 template <Build M>
 using BiasedMoe = SharedMoE<BiasedRouter<M>, moe::PerExpert<Expert<M>>, moe::BiasedTopK<moe::Sigmoid>, SharedExperts<M>>;
@@ -82,9 +93,10 @@ template <class Dense, class Sparse> struct DenseOrSparse {
   }
 };
 
-template <Build M, class Attention, class Mlp = GatedMlp<M>> struct DecoderLayer {
-  using AttnNorm = NormFor<Attention>;  // quantises when the projection behind it wants that
-  using MlpNorm = NormFor<Mlp>;
+/// `Norm`: what all norms of the model have besides (RoundOnce).
+template <Build M, class Attention, class Mlp = GatedMlp<M>, class... Norm> struct DecoderLayer {
+  using AttnNorm = NormFor<Attention, Norm...>;  // quantises when the projection behind it wants that
+  using MlpNorm = NormFor<Mlp, Norm...>;
   ATOM_MODULE(DecoderLayer, (AttnNorm, input_layernorm), (Attention, self_attn), (MlpNorm, post_attention_layernorm), (Mlp, mlp));
 
   /// What only the run time knows: how many experts, and whether this layer has any.
@@ -101,17 +113,18 @@ template <Build M, class Attention, class Mlp = GatedMlp<M>> struct DecoderLayer
 /// A model without layers that draft.
 struct NoDraft {};
 
-template <Build M, class Layer, class Draft> struct DecoderModel {
+template <Build M, class Layer, class Draft, class... Norm> struct DecoderModel {
   static constexpr Sizes<M> S{};
   using Embedding = VocabParallelEmbedding<typename M::quants::table, S(Axis::vocab), S(Axis::d_model)>;
   using Layers = std::conditional_t<std::is_same_v<Draft, NoDraft>, Stack<Repeat<Layer>>, Stack<Repeat<Layer>, Aside<Draft>>>;
-  ATOM_MODULE(DecoderModel, (Embedding, embed_tokens), (Layers, layers), (RMSNorm<AddResidual>, norm));
+  using FinalNorm = RMSNorm<AddResidual, Norm...>;
+  ATOM_MODULE(DecoderModel, (Embedding, embed_tokens), (Layers, layers), (FinalNorm, norm));
 };
 
-template <Build M, class Layer, class Draft = NoDraft> struct CausalLM {
+template <Build M, class Layer, class Draft = NoDraft, class... Norm> struct CausalLM {
   static constexpr Sizes<M> S{};
   static constexpr bool drafts = !std::is_same_v<Draft, NoDraft>;
-  using Model = DecoderModel<M, Layer, Draft>;
+  using Model = DecoderModel<M, Layer, Draft, Norm...>;
   using Head = ParallelLMHead<typename M::quants::head, S(Axis::vocab), S(Axis::d_model)>;
   ATOM_MODULE(CausalLM, (Model, model), (Head, lm_head));
 

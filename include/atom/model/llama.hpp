@@ -16,7 +16,7 @@ template <Build M> struct LlamaAttention {
     auto f = ctx.frame();
     auto qkv = qkv_proj(ctx, x);
     rotate<D>(ctx, qkv);
-    o_proj(ctx, attend<Mha<D>, typename M::kv>(ctx, qkv, layer), out);
+    o_proj(ctx, attend_layer<M>(ctx, qkv, layer), out);
   }
 };
 

@@ -8,6 +8,7 @@ namespace atom::model {
 template <Build M> struct MixtralExpert {
   using Gated = Expert<M>;
   using scheme = typename Gated::scheme;
+  using activation = typename Gated::activation;
   ATOM_MODULE(MixtralExpert, (typename Gated::Up, w13), (typename Gated::Down, w2));
   const auto& up() const { return w13; }
   const auto& down() const { return w2; }

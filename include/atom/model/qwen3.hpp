@@ -16,7 +16,7 @@ template <Build M> struct Qwen3Attention {
     auto f = ctx.frame();
     auto qkv = qkv_proj(ctx, x);
     norm_rotate<D>(ctx, qkv, q_norm, k_norm);
-    o_proj(ctx, attend<Mha<D>, typename M::kv>(ctx, qkv, layer), out);
+    o_proj(ctx, attend_layer<M>(ctx, qkv, layer), out);
   }
 };
 

@@ -55,6 +55,10 @@ struct ParamRef {
   // For schemes that quantise a plain checkpoint at load: encodes elements [first, first + n) of a row of `full` floats.
   void (*encode)(const float* row, int full, int first, int n, void* out, float* scale) = nullptr;
   float** scale = nullptr;  // receives (rows) scales
+  // Of a mixture: which expert this belongs to, -1 none. Files may hold all experts in one tensor, and there the rows of a packed
+  // weight may alternate.
+  int expert = -1;
+  bool alternate = false;
 };
 using ParamTable = std::vector<ParamRef>;
 

@@ -10,7 +10,7 @@
 
 namespace atom::model {
 
-enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe, glm4_moe, deepseek_v2, deepseek_v3 };
+enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe, glm4_moe, deepseek_v2, deepseek_v3, gpt_oss };
 
 /// Multi-head latent attention: all heads make their keys and values of one short row per token. Absent: no rank.
 struct LatentSpec {
@@ -20,15 +20,6 @@ struct LatentSpec {
   int q_rank = 0;           // channels of the row that queries are made of; 0: they are made of the hidden state. A hole is not 0
   constexpr explicit operator bool() const { return rank != 0; }
   bool operator==(const LatentSpec&) const = default;
-};
-
-struct AttnSpec {
-  int heads = dynamic, kv_heads = dynamic, head_dim = dynamic;
-  bool qk_norm = false;  // RMSNorm over head_dim on q and k, before rope (Qwen3)
-  int qkv_bias = 0;      // 0, 1, or dynamic. Qwen2: always; Llama, Qwen3: attention_bias
-  int o_bias = 0;        // Llama, Qwen3: attention_bias
-  LatentSpec latent{};   // DeepSeek; head_dim is then that of queries and keys, nope + rope
-  bool operator==(const AttnSpec&) const = default;
 };
 
 inline constexpr int most_layers = 1024;
@@ -46,6 +37,17 @@ class LayerSet {
 
  private:
   std::uint64_t bits_[most_layers / 64] = {};
+};
+
+struct AttnSpec {
+  int heads = dynamic, kv_heads = dynamic, head_dim = dynamic;
+  bool qk_norm = false;  // RMSNorm over head_dim on q and k, before rope (Qwen3)
+  int qkv_bias = 0;      // 0, 1, or dynamic. Qwen2: always; Llama, Qwen3: attention_bias
+  int o_bias = 0;        // Llama, Qwen3: attention_bias
+  int window = 0;        // tokens that a row of `windowed` layers sees, itself included; 0, a number, or dynamic
+  LayerSet windowed{};   // a build with an open `window` admits any
+  LatentSpec latent{};   // DeepSeek; head_dim is then that of queries and keys, nope + rope
+  bool operator==(const AttnSpec&) const = default;
 };
 
 /// A mixture of experts in place of the MLP. Dense models have no experts.
@@ -98,6 +100,7 @@ enum class Axis : unsigned char {
   vocab,
   q,
   kv,
+  heads,
   head_dim,
   experts,
   expert_ff,
@@ -118,6 +121,7 @@ constexpr int size(const ModelSpec& s, Axis a) {
     case Axis::vocab: return s.vocab;
     case Axis::q: return mul(s.attn.heads, s.attn.head_dim);
     case Axis::kv: return mul(s.attn.kv_heads, s.attn.head_dim);
+    case Axis::heads: return s.attn.heads;
     case Axis::head_dim: return s.attn.head_dim;
     case Axis::experts: return s.moe.experts;
     case Axis::expert_ff: return s.moe.d_ff;
@@ -134,13 +138,14 @@ constexpr int size(const ModelSpec& s, Axis a) {
 }
 
 /// Which switch of the spec says that a projection has a bias.
-enum class Bias : unsigned char { never, qkv, o, mlp };
+enum class Bias : unsigned char { never, always, qkv, o, mlp };
 
 constexpr int has(const ModelSpec& s, Bias b) {
   switch (b) {
     case Bias::qkv: return s.attn.qkv_bias;
     case Bias::o: return s.attn.o_bias;
     case Bias::mlp: return s.mlp_bias;
+    case Bias::always: return 1;
     case Bias::never: break;
   }
   return 0;
@@ -186,6 +191,7 @@ constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
       const Share h = kv_share(whole.attn.kv_heads, r);
       return {h.begin * d, h.count * d};
     }
+    case Axis::heads:
     case Axis::d_ff:
     case Axis::expert_ff:
     case Axis::shared_ff:
@@ -228,7 +234,9 @@ constexpr bool admits(const ModelSpec& build, const ModelSpec& m) {
          admits(build.layers, m.layers) && admits(build.attn.heads, m.attn.heads) && admits(build.attn.kv_heads, m.attn.kv_heads) &&
          admits(build.attn.head_dim, m.attn.head_dim) && build.attn.qk_norm == m.attn.qk_norm &&
          admits(build.attn.qkv_bias, m.attn.qkv_bias) && admits(build.attn.o_bias, m.attn.o_bias) &&
-         admits(build.attn.latent, m.attn.latent) && admits(build.mlp_bias, m.mlp_bias) && admits(build.moe, m.moe);
+         admits(build.attn.latent, m.attn.latent) && admits(build.attn.window, m.attn.window) &&
+         (build.attn.window == dynamic || build.attn.windowed == m.attn.windowed) && admits(build.mlp_bias, m.mlp_bias) &&
+         admits(build.moe, m.moe);
 }
 
 }  // namespace atom::model

@@ -1,5 +1,5 @@
 #pragma once
-// silu_mul<Consumer>: the middle of a SwiGLU MLP, quantised in the same pass when the projection behind it wants that.
+// gate_mul<A, Consumer>: the middle of a gated MLP, quantised in the same pass when the projection behind it wants that.
 #include "atom/engine/context.hpp"
 #include "atom/ops/activation_op.hpp"
 #include "atom/quant/qtensor.hpp"
@@ -7,19 +7,22 @@
 namespace atom::ops {
 
 /// gate_up: (rows, 2n) -> (rows, n), a Tensor or the QTensor that Consumer takes.
-template <class Consumer, StepContext Ctx> auto silu_mul(Ctx& ctx, auto gate_up) {
+template <class A, class Consumer, StepContext Ctx> auto gate_mul(Ctx& ctx, auto gate_up) {
   using T = typename Ctx::act;
   using Q = typename Consumer::scheme;
   const int n = gate_up.cols / 2;
   if constexpr (quant::QuantizesActivations<Q>) {
     auto y = quant::qtemp<Q>(ctx, gate_up.rows, n);
-    run<kernels::silu_mul<Q, T>>(ctx, {gate_up.data, nullptr, y.data, y.scales, gate_up.rows, n, gate_up.stride});
+    run<kernels::gate_mul<A, Q, T>>(ctx, {gate_up.data, nullptr, y.data, y.scales, gate_up.rows, n, gate_up.stride});
     return y;
   } else {
     auto y = temp<T>(ctx, gate_up.rows, n);
-    run<kernels::silu_mul<quant::Keep, T>>(ctx, {gate_up.data, y.data, nullptr, nullptr, gate_up.rows, n, gate_up.stride});
+    run<kernels::gate_mul<A, quant::Keep, T>>(ctx, {gate_up.data, y.data, nullptr, nullptr, gate_up.rows, n, gate_up.stride});
     return y;
   }
+}
+template <class Consumer, StepContext Ctx> auto silu_mul(Ctx& ctx, auto gate_up) {
+  return gate_mul<activation::Silu, Consumer>(ctx, gate_up);
 }
 
 }  // namespace atom::ops

@@ -1,5 +1,5 @@
 #pragma once
-// Reference: silu_mul.
+// Reference: gate_mul.
 #include <cmath>
 
 #include "atom/core/backend.hpp"
@@ -8,16 +8,15 @@
 
 namespace atom {
 
-template <quant::Scheme Q, class T> struct impl<kernels::silu_mul<Q, T>, Ref> {
-  using op = kernels::silu_mul<Q, T>;
+template <class A, quant::Scheme Q, class T> struct impl<kernels::gate_mul<A, Q, T>, Ref> {
+  using op = kernels::gate_mul<A, Q, T>;
   static void run(Ref::stream, const typename op::args& a) noexcept {
     for (int r = 0; r < a.rows; ++r) {
       const T* gate = a.gate_up + static_cast<std::ptrdiff_t>(r) * a.ldx;
       const T* up = gate + a.cols;
       const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
       const auto value = [&](int c) {
-        const auto g = static_cast<float>(gate[c]);
-        return static_cast<float>(T(static_cast<float>(T(g / (1 + std::exp(-g)))) * static_cast<float>(up[c])));
+        return static_cast<float>(T(A::template of<T>(static_cast<float>(gate[c]), static_cast<float>(up[c]))));
       };
       if constexpr (op::quantizes) {
         using codec = quant::codec<Q>;

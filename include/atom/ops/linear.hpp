@@ -73,6 +73,16 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     multiply(ctx, static_cast<const typename Q::act*>(x.data), x.scales, x.rows, x.stride, y);
   }
 
+  /// What this rank adds: (Out), or null.
+  template <StepContext Ctx> const float* added_bias(Ctx& ctx) const {
+    if constexpr (Tp == TPDim::row && Ctx::tp != 1)
+      if (ctx.comm->rank() != 0) return nullptr;  // the sum over ranks must add it once
+    if constexpr (B != Bias::never)
+      return bias.data;
+    else
+      return nullptr;
+  }
+
   /// The weight's row of the parameter table: where the kernel of Ctx's build wants it, and how the scheme encodes it.
   template <class Ctx> void describe(model::ParamTable& out, const model::ParamPath& path) {
     auto ref = model::param_ref(model::spell({&path, "weight"}), weight);
@@ -102,12 +112,9 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
   template <class Ctx, class X, class Y, int R2, int C2>
   void multiply(Ctx& ctx, const X* x, const float* x_scale, int rows, int ldx, Tensor<Y, R2, C2> y) const {
     const float* w_scale = nullptr;
-    const float* b = nullptr;
     if constexpr (quant::Scaled<Q>) w_scale = weight_scale.data;
-    if constexpr (B != Bias::never) b = bias.data;
-    if constexpr (Tp == TPDim::row && Ctx::tp != 1)
-      if (ctx.comm->rank() != 0) b = nullptr;  // the sum over ranks must add it once
-    run<op<Ctx, Y>>(ctx, {x, x_scale, weight.data, w_scale, b, y.data, rows, weight.rows, weight.cols, ldx, y.stride});
+    run<op<Ctx, Y>>(ctx,
+                    {x, x_scale, weight.data, w_scale, added_bias(ctx), y.data, rows, weight.rows, weight.cols, ldx, y.stride});
   }
 };
 

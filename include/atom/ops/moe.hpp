@@ -21,10 +21,18 @@ struct Routing {
   int top_k;
 };
 
+// In a checkpoint that holds all experts in one tensor, the rows of a packed weight, gate and up, are
+struct Halves {  // all of one, then all of the other
+  static constexpr bool alternate = false;
+};
+struct Alternating {  // one of each
+  static constexpr bool alternate = true;
+};
+
 /// The experts one after the other, each a gated MLP, a block of rows each: best while few rows meet an expert, and for backends
 /// whose memory the host may write. `Expert` is a module of two Linears, up() and down(), that names its members as the checkpoint
-/// does.
-template <class Expert> struct PerExpert {
+/// does, and says by a type which `activation` is between them.
+template <class Expert, class Order = Halves> struct PerExpert {
   using scheme = typename Expert::scheme;
   std::vector<Expert> experts;
 
@@ -42,7 +50,8 @@ template <class Expert> struct PerExpert {
     const auto first = temp<int>(ctx, n + 1, 1), row = temp<int>(ctx, slots, 1), slot = temp<int>(ctx, slots, 1);
     run<kernels::sort_by_expert>(ctx, {r.expert, first.data, row.data, slot.data, x.rows, r.top_k, n});
     const auto out = temp<T>(ctx, slots, x.cols);
-    multiply(ctx, &Expert::down, ops::silu_mul<Expert>(ctx, up(ctx, x, row.data, first.data, slots)), first.data, out);
+    multiply(ctx, &Expert::down, ops::gate_mul<typename Expert::activation, Expert>(ctx, up(ctx, x, row.data, first.data, slots)),
+             first.data, out);
     run<kernels::combine_experts<T>>(ctx, {out.data, slot.data, r.weight, plus, y.data, x.rows, y.cols, r.top_k, y.stride});
   }
 
@@ -51,7 +60,12 @@ template <class Expert> struct PerExpert {
     for (std::size_t e = 0; e < experts.size(); ++e) {
       const std::string key = std::to_string(e);
       const model::ParamPath here{&path, key};
+      const std::size_t begin = out.size();
       model::collect<Ctx>(experts[e], out, &here);
+      for (std::size_t i = begin; i < out.size(); ++i) {
+        out[i].expert = static_cast<int>(e);
+        out[i].alternate = Order::alternate;
+      }
     }
   }
 
@@ -84,7 +98,7 @@ template <class Expert> struct PerExpert {
     const auto table = temp<Weight>(ctx, n, 1);
     for (int e = 0; table.data && e < n; ++e) {  // a dry run has no memory to write to
       const auto& linear = (experts[static_cast<std::size_t>(e)].*part)();
-      table.data[e] = {linear.weight.data, nullptr};
+      table.data[e] = {linear.weight.data, nullptr, linear.added_bias(ctx)};
       if constexpr (quant::Scaled<scheme>) table.data[e].scale = linear.weight_scale.data;
     }
     const float* scale = nullptr;
@@ -96,7 +110,7 @@ template <class Expert> struct PerExpert {
 /// Routes rows, and sums over their experts and over ranks. `plus`, where not null: this rank's term of what every row gets
 /// besides.
 template <class Rule, StepContext Ctx, class T>
-void mix(Ctx& ctx, const auto& router, const auto& experts, Tensor<T> x, const T* plus, Tensor<T> out) {
+void mix(Ctx& ctx, const auto& router, const auto& experts, Tensor<T> x, Tensor<T> out, const T* plus = nullptr) {
   auto f = ctx.frame();
   const int top_k = ctx.top_k();
   const auto logits = temp<float>(ctx, x.rows, ctx.experts());
@@ -123,7 +137,7 @@ template <class Router, class Method, class Rule> struct FusedMoE {
 
   /// x: (rows, d_model) -> out of the same shape, summed over ranks.
   template <StepContext Ctx, class T> void operator()(Ctx& ctx, Tensor<T> x, Tensor<T> out) const {
-    moe::mix<Rule, Ctx, T>(ctx, gate, experts, x, nullptr, out);
+    moe::mix<Rule>(ctx, gate, experts, x, out);
   }
 };
 
@@ -138,7 +152,7 @@ template <class Router, class Method, class Rule, class Shared> struct SharedMoE
     auto f = ctx.frame();
     const auto shared = temp<T>(ctx, x.rows, x.cols);
     shared_experts.partial(ctx, x, shared);
-    moe::mix<Rule, Ctx, T>(ctx, gate, experts, x, shared.data, out);
+    moe::mix<Rule>(ctx, gate, experts, x, out, shared.data);
   }
 };
 

@@ -20,8 +20,8 @@ struct impl<kernels::expert_linear<Q, T>, B> {
       if (rows == 0) continue;
       const auto at = static_cast<std::ptrdiff_t>(a.first[e]);
       const float* scale = a.x_scale ? a.x_scale + at : nullptr;
-      run_on<kernels::linear<Q, T>, B>(
-          s, {a.x + at * a.in, scale, a.weight[e].w, a.weight[e].scale, nullptr, a.y + at * a.out, rows, a.out, a.in, a.in, a.out});
+      run_on<kernels::linear<Q, T>, B>(s, {a.x + at * a.in, scale, a.weight[e].w, a.weight[e].scale, a.weight[e].bias,
+                                           a.y + at * a.out, rows, a.out, a.in, a.in, a.out});
     }
   }
 };

@@ -97,9 +97,10 @@ struct sort_by_expert {
 template <class W> struct ExpertWeight {
   const W* w;          // (out, in), in the layout of linear<Q, T>
   const float* scale;  // (out), or null when the scheme has no scales
+  const float* bias;   // (out), or null
 };
 
-/// y[s] = x[s] · W_eᵀ for every slot s of expert e: linear<Q, T>, with a weight for each block of rows.
+/// y[s] = x[s] · W_eᵀ (+ bias_e) for every slot s of expert e: linear<Q, T>, with a weight for each block of rows.
 template <quant::Scheme Q, class T> struct expert_linear {
   using input = quant::input_t<Q, T>;
   struct args {

@@ -11,12 +11,13 @@
 namespace atom::ops {
 
 struct AddResidual {};  // residual += x, then normalise residual
+struct RoundOnce {};    // not before the weights, only after
 template <quant::QuantizesActivations Q> struct Quantize { using scheme = Q; };
 
 template <class T> inline constexpr bool is_quantize = false;
 template <class Q> inline constexpr bool is_quantize<Quantize<Q>> = true;
 template <class T>
-concept NormFusion = std::same_as<T, AddResidual> || is_quantize<T>;
+concept NormFusion = std::same_as<T, AddResidual> || std::same_as<T, RoundOnce> || is_quantize<T>;
 
 template <class... F> struct quant_of { using type = quant::Keep; };
 template <class Q, class... F> struct quant_of<Quantize<Q>, F...> { using type = Q; };
@@ -29,9 +30,10 @@ template <class T> struct ResidualStream {
 };
 
 template <model::Width W, class... Fused> struct RMSNormOver {
-  static_assert((NormFusion<Fused> && ...), "atom: RMSNorm<...> accepts AddResidual and Quantize<Q>");
+  static_assert((NormFusion<Fused> && ...), "atom: RMSNorm<...> accepts AddResidual, RoundOnce and Quantize<Q>");
   static_assert((int(is_quantize<Fused>) + ... + 0) <= 1, "atom: RMSNorm<...>: at most one Quantize<Q>");
-  static constexpr kernels::NormFlags flags{.residual = (std::same_as<Fused, AddResidual> || ...)};
+  static constexpr kernels::NormFlags flags{.residual = (std::same_as<Fused, AddResidual> || ...),
+                                            .once = (std::same_as<Fused, RoundOnce> || ...)};
   using Q = typename quant_of<Fused...>::type;
   using Weight = model::Param<float, W, model::Width{1}>;
   ATOM_MODULE(RMSNormOver, (Weight, weight));
@@ -66,9 +68,11 @@ template <class... Fused> using RMSNorm = RMSNormOver<model::Width(dynamic, mode
 /// Over one head: the weights of a QK-norm.
 using HeadNorm = RMSNormOver<model::Width(dynamic, model::Axis::head_dim)>;
 
-template <quant::Scheme Q> struct norm_for { using type = RMSNorm<AddResidual>; };
-template <quant::QuantizesActivations Q> struct norm_for<Q> { using type = RMSNorm<AddResidual, Quantize<Q>>; };
+template <quant::Scheme Q, class... Fused> struct norm_for { using type = RMSNorm<AddResidual, Fused...>; };
+template <quant::QuantizesActivations Q, class... Fused> struct norm_for<Q, Fused...> {
+  using type = RMSNorm<AddResidual, Quantize<Q>, Fused...>;
+};
 /// The residual norm in front of consumer C (anything with a `scheme`): it quantises when C wants it quantised.
-template <class C> using NormFor = typename norm_for<typename C::scheme>::type;
+template <class C, class... Fused> using NormFor = typename norm_for<typename C::scheme, Fused...>::type;
 
 }  // namespace atom::ops

@@ -5,7 +5,8 @@
 
 namespace atom {
 
-template <kernels::NormFlags F, gpu::Output Q, gpu::Activation T, gpu::Target B> struct impl<kernels::rmsnorm<F, Q, T>, B> {
+template <kernels::NormFlags F, gpu::Output Q, gpu::Activation T, gpu::Target B>
+requires(!F.once) struct impl<kernels::rmsnorm<F, Q, T>, B> {
   static void run(typename B::stream stream, const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept;
 };
 

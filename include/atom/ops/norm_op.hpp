@@ -9,10 +9,11 @@ namespace atom::kernels {
 
 struct NormFlags {
   bool residual = false;  // residual += x first, then normalise residual
+  bool once = false;      // y = T(w * h * rsqrt(mean(h^2) + eps)): rounded once   (GPT-OSS)
   bool operator==(const NormFlags&) const = default;
 };
 
-/// y = w * T(h * rsqrt(mean(h^2) + eps)) with h = x, or h = residual += x.   (models: Llama kind: round, then weigh)
+/// y = T(w * T(h * rsqrt(mean(h^2) + eps))) with h = x, or h = residual += x.   (most models: round, then weigh)
 /// Q = quant::Keep writes y; a quantising scheme writes q and scale instead.
 template <NormFlags F, quant::Scheme Q, class T> struct rmsnorm {
   static constexpr bool quantizes = quant::QuantizesActivations<Q>;
@@ -29,6 +30,7 @@ template <NormFlags F, quant::Scheme Q, class T> struct rmsnorm {
   static constexpr Name name() {
     Name n{"rmsnorm<", type_name<T>};
     if (F.residual) n += ",residual";
+    if (F.once) n += ",once";
     if constexpr (quantizes) {
       n += ",";
       n += Q::name();

@@ -23,7 +23,8 @@ template <kernels::NormFlags F, quant::Scheme Q, class T> struct impl<kernels::r
       for (int c = 0; c < a.cols; ++c) squares += double{static_cast<float>(x[c])} * double{static_cast<float>(x[c])};
       const auto inverse = static_cast<float>(1 / std::sqrt(squares / a.cols + double{a.eps}));
       const auto normed = [&](int c) {
-        return static_cast<float>(T(a.w[c] * static_cast<float>(T(static_cast<float>(x[c]) * inverse))));
+        const float h = static_cast<float>(x[c]) * inverse;
+        return static_cast<float>(T(a.w[c] * (F.once ? h : static_cast<float>(T(h)))));
       };
       if constexpr (op::quantizes) {
         using codec = quant::codec<Q>;

@@ -1,13 +1,14 @@
 #pragma once
-// SiLU * up, and plain quantization, of the Cpu backend: what a level provides (activation_rows.hpp has the text).
+// act(gate) * up, and plain quantization, of the Cpu backend: what a level provides (activation_rows.hpp has the text).
 #include "atom/core/dtype.hpp"
+#include "atom/ops/activation_op.hpp"
 
 #include "levels.hpp"
 
 namespace atom::cpu {
 
-/// kernels::silu_mul's arguments; q is null where the key does not quantise.
-template <class T> struct SiluRows {
+/// kernels::gate_mul's arguments; q is null where the key does not quantise.
+template <class T> struct GateRows {
   const T* gate_up;  // (rows, 2 * cols): gate, then up; row stride ldx
   T* y;              // (rows, cols) unless q
   int8* q;           // (rows, cols), or null
@@ -25,7 +26,8 @@ template <class T> struct QuantizeRows {
 
 /// Rows [first, first + count).
 template <class Level, class T> struct Activations {
-  static void silu_mul(const SiluRows<T>& a, int first, int count);
+  /// A: activation::Silu or ClampedSwiglu.
+  template <class A> static void gate_mul(const GateRows<T>& a, int first, int count);
   static void quantize(const QuantizeRows<T>& a, int first, int count);
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// SiLU * up, and plain quantization, of one level.
+// act(gate) * up, and plain quantization, of one level.
 #include "activation.hpp"
 #include "quantize_row.hpp"
 #include "simd_pair.hpp"
@@ -21,7 +21,10 @@ template <class Level> typename Simd<Level>::V silu(typename Simd<Level>::V g, c
   return g * S::reciprocal(S::set(1) + S::scale_within(polynomial<Level>(f, S::exp2_coarse_terms), n));
 }
 
-template <class Level, class T> [[gnu::flatten]] void Activations<Level, T>::silu_mul(const SiluRows<T>& a, int first, int count) {
+template <class Level, class T>
+template <class A>
+[[gnu::flatten]] void Activations<Level, T>::gate_mul(const GateRows<T>& a, int first, int count) {
+  using S = Simd<Level>;
   using P = Pairs<Level, T>;
   for (int r = first; r < first + count; ++r) {
     const T* gate = a.gate_up + static_cast<std::ptrdiff_t>(r) * a.ldx;
@@ -29,7 +32,17 @@ template <class Level, class T> [[gnu::flatten]] void Activations<Level, T>::sil
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
     const auto value = [&](int i, auto lanes) {
       const auto g = P::load(gate + i, lanes);
-      return P::rounded({silu<Level>(g.even, gate), silu<Level>(g.odd, gate)}) * P::load(up + i, lanes);
+      const auto u = P::load(up + i, lanes);
+      if constexpr (std::is_same_v<A, activation::Silu>) {
+        return P::rounded({silu<Level>(g.even, gate), silu<Level>(g.odd, gate)}) * u;
+      } else {
+        const auto one = [gate](auto x, auto y) {
+          const auto limit = S::set(A::limit), slope = S::set(A::slope);
+          const auto scaled = S::max(S::set(-1e38f), slope * S::min(limit, x));  // not -inf, which over inf is NaN
+          return silu<Level>(scaled, gate) * S::set(1 / A::slope) * (S::max(S::set(-A::limit), S::min(limit, y)) + S::set(1));
+        };
+        return Pair<Level>{one(g.even, u.even), one(g.odd, u.odd)};
+      }
     };
     if (a.q)
       a.scale[r] = quantize_row<Level, T>(

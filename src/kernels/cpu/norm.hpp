@@ -17,6 +17,7 @@ template <class T> struct RmsRows {
   float* scale;    // (rows) with q
   int cols, ldx;
   float eps;
+  bool once;
 };
 
 /// Rows [first, first + count).

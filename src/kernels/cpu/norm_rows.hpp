@@ -33,7 +33,8 @@ template <class Level, class T> [[gnu::flatten]] void Norms<Level, T>::rms(const
     const double mean = static_cast<double>(Pair<Level>::sum(squares)) / a.cols;
     const auto inverse = S::set(static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(a.eps))));
     const auto normed = [&](int i, auto lanes) {
-      return P::load_floats(a.w + i, lanes) * P::rounded(P::load(x + i, lanes) * inverse);
+      const auto v = P::load(x + i, lanes) * inverse;
+      return P::load_floats(a.w + i, lanes) * (a.once ? v : P::rounded(v));
     };
     if (a.q)
       a.scale[r] = quantize_row<Level, T>(

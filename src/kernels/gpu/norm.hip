@@ -65,8 +65,8 @@ template <NormFlags F, class Q, class T, int N> struct RmsNorm {
 }  // namespace
 
 template <NormFlags F, gpu::Output Q, gpu::Activation T, gpu::Target B>
-void impl<kernels::rmsnorm<F, Q, T>, B>::run(typename B::stream stream,
-                                             const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept {
+requires(!F.once) void impl<kernels::rmsnorm<F, Q, T>, B>::run(typename B::stream stream,
+                                                               const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept {
   constexpr int N = gpu::vector_of<T>;
   bool wide = gpu::vectors<N>(a.x, a.ldx) && gpu::vectors<4>(a.w, 0) && a.cols % N == 0;
   if constexpr (F.residual) wide = wide && gpu::vectors<N>(a.residual, a.cols);
