@@ -137,7 +137,7 @@ template <class Y, bool Wide> struct Tiled {
   }
 };
 
-/// y = bias, in front of a product that adds to it: one rounding in all, of a bias that Y can hold, as those of checkpoints are.
+/// y = bias, in front of a product that adds to it. For float alone: measured, the library may round a bf16 product before it adds.
 template <class Y> struct SetBias {
   static constexpr int threads(int) { return gpu::row_threads; }
   struct Shared {};
@@ -165,8 +165,9 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
   if constexpr (std::is_same_v<B, Hip>) {
     constexpr bool float_out = std::is_same_v<Y, float>;
     const gpu::Product product{a.x, a.w, a.y, a.rows, a.out, a.in, a.ldx, a.ldy, float_out, a.bias != nullptr};
-    if (wide && gpu::vendor_serves(product)) {
-      if (a.bias) gpu::launch<SetBias<Y>, B>(stream, {gpu::ceil_div(a.out, gpu::row_threads), a.rows}, a);
+    if (wide && (float_out || !a.bias) && gpu::vendor_serves(product)) {
+      if constexpr (float_out)
+        if (a.bias) gpu::launch<SetBias<Y>, B>(stream, {gpu::ceil_div(a.out, gpu::row_threads), a.rows}, a);
       if (gpu::vendor_gemm(stream, product)) return;
     }
   }
