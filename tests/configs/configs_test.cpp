@@ -41,8 +41,9 @@ std::size_t published_parameters(const std::string& model) {
   if (model == "Llama-3.1-70B-Instruct") return 70'553'706'496;
   if (model == "Mixtral-8x7B-v0.1") return 46'702'792'704;
   if (model == "GLM-4.5-Air") return 106'852'251'264;
-  if (model == "gpt-oss-20b") return 20'914'757'184;
   if (model == "DeepSeek-V3") return 671'026'419'200;
+  if (model == "gpt-oss-20b") return 20'914'757'184;
+  if (model == "gpt-oss-120b") return 116'829'156'672;
   return 0;
 }
 
