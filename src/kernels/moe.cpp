@@ -100,7 +100,7 @@ void impl<kernels::sort_by_expert, Cpu>::run(Cpu::stream, const kernels::sort_by
   for (int i = 0; i < choices; ++i) ++a.first[a.expert[i] + 1];
   for (int e = 0; e < a.experts; ++e) a.first[e + 1] += a.first[e];
   for (int i = 0; i < choices; ++i) {
-    const int slot = a.first[a.expert[i]]++;  // for now: where the expert's next one goes
+    const int slot = a.first[a.expert[i]]++;  // until all have a slot: where the expert's next one goes
     a.row[slot] = i / a.top_k;
     a.slot[i] = slot;
   }
