@@ -1,57 +1,18 @@
 // linear on Cpu: the portable half. Chooses kernels for the ISA level in force, packs activations, hands out panels.
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cstdint>
 
-#include "atom/core/cpu_features.hpp"
 #include "atom/core/error.hpp"
-#include "atom/ops/linear_cpu.hpp"
 
-#include "cpu/linear_kernels.hpp"
+#include "cpu/linear_driver.hpp"
 
 namespace atom {
 namespace cpu {
 namespace {
 
-// What serves one pair of activation and weight types at one level: a kernel for few rows and one for more.
-struct Choice {
-  const LinearKernel* few;
-  const LinearKernel* many;
-  int many_from;  // rows
-};
-using Choices = std::array<Choice, 4>;  // by Isa
-
-constexpr Choice always(const LinearKernel& k) { return {&k, &k, 0}; }
-constexpr Choices fp32(const LinearKernel& for_avx2, const LinearKernel& for_avx512) {
-  return {always(for_avx2), always(for_avx512), always(for_avx512), always(for_avx512)};
-}
-
-template <class X, class W> constexpr Choices choices{};
-template <> constexpr Choices choices<float, float> = fp32(avx2::f32_f32, avx512::f32_f32);
-template <> constexpr Choices choices<float, bf16> = fp32(avx2::f32_bf16, avx512::f32_bf16);
-template <> constexpr Choices choices<float, fp16> = fp32(avx2::f32_fp16, avx512::f32_fp16);
-template <> constexpr Choices choices<bf16, float> = fp32(avx2::bf16_f32, avx512::bf16_f32);
-template <> constexpr Choices choices<bf16, fp16> = fp32(avx2::bf16_fp16, avx512::bf16_fp16);
-// From `many_from` rows on the dot products of the vector unit no longer keep up with memory; AMX does.
-template <>
-constexpr Choices choices<bf16, bf16> = {always(avx2::bf16_bf16), always(avx512::bf16_bf16), always(avx512_bf16::bf16_bf16),
-                                         Choice{&avx512_bf16::bf16_bf16, &amx::bf16_bf16, 4}};
-template <>
-constexpr Choices choices<int8, int8> = {always(avx2::int8_int8), always(avx512::int8_int8), always(avx512_bf16::int8_int8),
-                                         Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 9}};
-
 constexpr std::ptrdiff_t sums_bytes = std::ptrdiff_t{8} << 20;  // sums kept between slices of `in`
 constexpr int row_step = 96;                                    // passes end at multiples of it: whole groups for every kernel
 constexpr int slice_step = 16;                                  // slices of `in` at multiples of so many blocks: AMX's depth
-
-template <class W> constexpr int weight_blocks(int in) {
-  return static_cast<int>((in * std::ptrdiff_t{sizeof(W)} + block_bytes - 1) / block_bytes);
-}
-template <class W> constexpr std::ptrdiff_t panel_bytes(int in) {
-  return std::ptrdiff_t{weight_blocks<W>(in)} * block_pair_bytes + row_sum_bytes;
-}
-constexpr int panel_count(int out) { return (out + panel_rows - 1) / panel_rows; }
 
 // Passes of nearly equal size, a whole number of row_steps if there is a choice.
 constexpr int rows_per_pass(int rows) {
@@ -76,11 +37,10 @@ int panels_per_chunk(int panels, int threads) {
   return even < 8 ? std::max(even, least) : std::min(even, 32) / 8 * 8;
 }
 
-// Outputs that the next kernel will not find in L2 anyway; whole lines only.
-bool worth_streaming(const void* y, std::size_t size, int rows, int ldy) {
-  const std::size_t row = size * static_cast<std::size_t>(ldy);
-  return reinterpret_cast<std::uintptr_t>(y) % 64 == 0 && row % 64 == 0 &&
-         row * static_cast<std::size_t>(rows) > (std::size_t{1} << 20);
+// `next`: what a thread probably reads next, the others taking as much meanwhile. A wrong guess costs little.
+void expect(LinearJob& j, int next) noexcept {
+  j.then_panels = std::max(j.panels - next, 0);
+  j.then = static_cast<const char*>(j.w) + next * j.panel_bytes;
 }
 
 // Whether every thread packs all rows for itself: then no thread waits for another, no line comes from another core's cache, and
@@ -88,14 +48,11 @@ bool worth_streaming(const void* y, std::size_t size, int rows, int ldy) {
 // them with.
 bool packs_alone(int threads, const LinearKernel& kernel, const LinearJob& j) noexcept {
   constexpr int few_rows = 32, many_panels = 8;
-  const std::ptrdiff_t padded_rows = j.rows <= few_rows / 2 ? few_rows / 2 : (j.rows + few_rows - 1) / few_rows * few_rows;
-  return padded_rows * a_row_bytes(j.w_blocks * kernel.widening) <= packed_bytes &&
-         (j.rows <= few_rows || j.panels >= many_panels * threads);
+  return fits_thread(kernel, j.rows, j.w_blocks) && (j.rows <= few_rows || j.panels >= many_panels * threads);
 }
 
 void run_alone(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noexcept {
-  const int chunk = panels_per_chunk(job.panels, pool.threads());
-  job.skip = chunk * (pool.threads() - 1);
+  const int chunk = panels_per_chunk(job.panels, pool.threads()), others = chunk * (pool.threads() - 1);
   job.last_block = job.w_blocks;
   job.a_blocks = job.w_blocks * kernel.widening;
   std::atomic<int> next{0};
@@ -112,6 +69,7 @@ void run_alone(ThreadPool& pool, const LinearKernel& kernel, LinearJob job) noex
             __builtin_prefetch(static_cast<const char*>(j.w) + i * j.panel_bytes + line);
         kernel.pack(j, 0, j.rows);
       }
+      expect(j, end + others);
       kernel.panels(j, p, end, scratch);
     }
   });
@@ -126,7 +84,6 @@ void run_together(ThreadPool& pool, const LinearKernel& kernel, LinearJob j) noe
   j.sums = sliced ? sums : nullptr;
   for (j.first_panel = 0; j.first_panel < j.panels; j.first_panel += group) {
     const int here = std::min(group, j.panels - j.first_panel), chunk = panels_per_chunk(here, pool.threads());
-    j.skip = chunk * (pool.threads() - 1);
     for (j.first_block = 0; j.first_block < j.w_blocks; j.first_block += slice) {
       j.last_block = std::min(j.w_blocks, j.first_block + slice);
       j.a_blocks = (j.last_block - j.first_block) * kernel.widening;
@@ -134,8 +91,10 @@ void run_together(ThreadPool& pool, const LinearKernel& kernel, LinearJob j) noe
       pool.parallel((j.rows + pack_rows - 1) / pack_rows,
                     [&](int i, int) { kernel.pack(j, i * pack_rows, std::min(j.rows, (i + 1) * pack_rows)); });
       pool.parallel((here + chunk - 1) / chunk, [&](int i, int thread) {
-        const int begin = j.first_panel + i * chunk;
-        kernel.panels(j, begin, std::min(j.first_panel + here, begin + chunk), static_cast<char*>(pool.scratch(thread)));
+        const int begin = j.first_panel + i * chunk, end = std::min(j.first_panel + here, begin + chunk);
+        LinearJob mine = j;
+        expect(mine, end + chunk * (pool.threads() - 1));
+        kernel.panels(mine, begin, end, static_cast<char*>(pool.scratch(thread)));
       });
     }
   }
@@ -143,7 +102,6 @@ void run_together(ThreadPool& pool, const LinearKernel& kernel, LinearJob j) noe
 
 void run(ThreadPool& pool, const LinearKernel& kernel, LinearJob j, int x_size, int y_size) noexcept {
   const int total = j.rows, step = rows_per_pass(total);
-  j.panels = panel_count(j.out);
   for (int first = 0; first < total; first += step) {
     j.rows = std::min(step, total - first);
     (packs_alone(pool.threads(), kernel, j) ? run_alone : run_together)(pool, kernel, j);
@@ -187,34 +145,8 @@ void impl<kernels::linear<Q, T, Y>, Cpu>::run(ThreadPool* pool, const typename k
   ATOM_ASSERT(!quant::Scaled<Q> || (a.x_scale && a.w_scale), "linear: a quantised product needs both scales");
   if (a.rows <= 0 || a.out <= 0) return;
   const cpu::Choice& choice = cpu::choices<X, W>[static_cast<std::size_t>(cpu::isa())];
-  const cpu::LinearKernel& kernel = a.rows < choice.many_from ? *choice.few : *choice.many;
-  const int blocks = cpu::weight_blocks<W>(a.in);
-  cpu::run(*pool, kernel,
-           {.x = a.x,
-            .x_scale = a.x_scale,
-            .w = a.w,
-            .w_scale = a.w_scale,
-            .bias = a.bias,
-            .y = a.y,
-            .a = nullptr,
-            .sums = nullptr,
-            .ldx = a.ldx,
-            .ldy = a.ldy,
-            .panel_bytes = cpu::panel_bytes<W>(a.in),
-            .rows = a.rows,
-            .out = a.out,
-            .in = a.in,
-            .panels = 0,
-            .skip = 0,
-            .w_blocks = blocks,
-            .a_blocks = 0,
-            .widening = kernel.widening,
-            .first_block = 0,
-            .last_block = 0,
-            .first_panel = 0,
-            .bf16_y = std::same_as<Y, bf16>,
-            .stream_y = cpu::worth_streaming(a.y, sizeof(Y), a.rows, a.ldy)},
-           sizeof(X), sizeof(Y));
+  const cpu::LinearKernel& kernel = choice.of(a.rows);
+  cpu::run(*pool, kernel, cpu::job_of<Q, T, Y>(kernel, a), sizeof(X), sizeof(Y));
 }
 
 template <class Q, class T, class Y>

@@ -1,10 +1,13 @@
-// refused: atom: moe::PerExpert: this backend has no expert_linear for this scheme
+// refused: atom: moe::PerExpert: the host cannot see which experts of this backend have rows
 #include "atom/model/qwen3_moe.hpp"
 #include "atom/ops/ref.hpp"
 
 #include "tiny.hpp"
 
-struct OwnMemory : atom::Ref {};  // all of Ref's kernels but those whose memory the host must read
+struct OwnMemory {  // all of Ref's kernels but those for all experts at once
+  using stream = atom::Ref::stream;
+  using comm = atom::ThreadComm;
+};
 template <class Op>
 requires atom::HasKernel<Op, atom::Ref> &&
     (std::string_view(Op::name()).substr(0, 6) != "expert") struct atom::impl<Op, OwnMemory> : atom::impl<Op, atom::Ref> {

@@ -7,6 +7,8 @@
 //   Emu<W> those sources again, on the CPU, with W lanes in a wave: 64 as on CDNA, 32 as on NVIDIA (atom/gpu/emu.hpp)
 //   Dry    no kernels: records what a forward pass would launch (atom/dry.hpp)
 // To extend: a struct with `stream` and `comm`, then specialise atom::impl key by key (docs/adding_a_backend.md).
+#include <concepts>
+
 #include "atom/core/thread_comm.hpp"
 #include "atom/core/thread_pool.hpp"
 
@@ -31,6 +33,10 @@ struct Hip {
     static constexpr int size() { return 1; }
   };
 };
+
+/// The host reads and writes what kernels do.
+template <class B>
+concept HostMemory = std::derived_from<B, Ref> || std::derived_from<B, Cpu>;
 
 namespace gpu::emu {
 class Machine;

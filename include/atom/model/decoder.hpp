@@ -67,14 +67,16 @@ template <Build M> struct BiasedRouter {
   }
 };
 
+/// How a build computes its experts.
+template <Build M, class E = Expert<M>, class Order = moe::Halves>
+using Experts = moe::MethodFor<typename M::backend, typename M::act, E, Order>;
+
 /// y = sum over the likeliest experts of softmax(W_gate x) · expert(x).   Lepikhin et al. 2020, https://arxiv.org/abs/2006.16668
-template <Build M, class E = Expert<M>, class Rule = moe::SoftmaxTopK>
-using SparseMoe = FusedMoE<Router<M>, moe::PerExpert<E>, Rule>;
+template <Build M, class E = Expert<M>, class Rule = moe::SoftmaxTopK> using SparseMoe = FusedMoE<Router<M>, Experts<M, E>, Rule>;
 
 /// y = shared(x) + sum over the experts with the largest s + bias of s · expert(x), s = sigmoid(W_gate x).
 /// DeepSeek-V3, https://arxiv.org/abs/2412.19437
-template <Build M>
-using BiasedMoe = SharedMoE<BiasedRouter<M>, moe::PerExpert<Expert<M>>, moe::BiasedTopK<moe::Sigmoid>, SharedExperts<M>>;
+template <Build M> using BiasedMoe = SharedMoE<BiasedRouter<M>, Experts<M>, moe::BiasedTopK<moe::Sigmoid>, SharedExperts<M>>;
 
 /// Sparse in every layer but those that the spec calls dense.
 template <class Dense, class Sparse> struct DenseOrSparse {

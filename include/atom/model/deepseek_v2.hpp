@@ -57,9 +57,8 @@ template <Build M>
 using LatentAttention = std::conditional_t<M::spec.attn.latent.q_rank == 0, FullRankAttention<M>, LowRankAttention<M>>;
 
 template <Build M>
-using DeepseekV2 = CausalLM<
-    M,
-    DecoderLayer<M, LatentAttention<M>,
-                 DenseOrSparse<GatedMlp<M>, SharedMoE<Router<M>, moe::PerExpert<Expert<M>>, moe::SoftmaxTopK, SharedExperts<M>>>>>;
+using DeepseekV2 =
+    CausalLM<M, DecoderLayer<M, LatentAttention<M>,
+                             DenseOrSparse<GatedMlp<M>, SharedMoE<Router<M>, Experts<M>, moe::SoftmaxTopK, SharedExperts<M>>>>>;
 
 }  // namespace atom::model

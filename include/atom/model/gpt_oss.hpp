@@ -25,7 +25,7 @@ template <Build M> struct GptOssAttention {
 template <Build M> struct GptOssMoe {
   using Choice = Router<M, typename M::quants::table, Bias::always>;
   using Expert = GatedMlp<M, Axis::expert_ff, Bias::always, activation::ClampedSwiglu>;
-  using Experts = moe::PerExpert<Expert, moe::Alternating>;
+  using Experts = model::Experts<M, Expert, moe::Alternating>;
   using scheme = typename Choice::scheme;
   ATOM_MODULE(GptOssMoe, (Choice, router), (Experts, experts));
 

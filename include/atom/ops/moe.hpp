@@ -3,10 +3,14 @@
 // SharedMoE adds an MLP for every row.
 // One idea: three policies. The router gives logits, Rule turns them into choices and weights, Method owns the experts' weights and
 // computes. Each is a type, so what a backend cannot do is a sentence at compile time.
-// To extend: a Method has `shape(experts)`, parameters (ATOM_MODULE or describe()), and an operator() as moe::PerExpert's; a Rule
+//   moe::Grouped      the products of all experts in one launch
+//   moe::PerExpert    expert by expert, with linear: for backends that have no more
+//   moe::MethodFor    of these two, the one a backend serves best: what the families take
+// To extend: a Method has `shape(experts)`, parameters (ATOM_MODULE or describe()), and an operator() as moe::Blocks'; a Rule
 // is a key (atom/ops/moe_op.hpp).
 #include <vector>
 
+#include "atom/core/backend.hpp"
 #include "atom/ops/activation.hpp"
 #include "atom/ops/embedding_op.hpp"
 #include "atom/ops/linear.hpp"
@@ -29,10 +33,10 @@ struct Alternating {  // one of each
   static constexpr bool alternate = true;
 };
 
-/// The experts one after the other, each a gated MLP, a block of rows each: best while few rows meet an expert, and for backends
-/// whose memory the host may write. `Expert` is a module of two Linears, up() and down(), that names its members as the checkpoint
-/// does, and says by a type which `activation` is between them.
-template <class Expert, class Order = Halves> struct PerExpert {
+/// What the methods share: rows are sorted by expert, so that each expert's are one block, go through their experts, each a gated
+/// MLP, and are summed. `Expert` is a module of two Linears, up() and down(), that names its members as the checkpoint does, and
+/// says by a type which `activation` is between them. `Product` multiplies all blocks by one matrix of each expert.
+template <class Expert, class Order, class Product> struct Blocks {
   using scheme = typename Expert::scheme;
   std::vector<Expert> experts;
 
@@ -88,10 +92,6 @@ template <class Expert, class Order = Halves> struct PerExpert {
 
   template <class Ctx, class Part, class X, class T>
   void multiply(Ctx& ctx, Part part, const X& x, const int* first, Tensor<T> y) const {
-    using op = kernels::expert_linear<scheme, T>;
-    static_assert(HasKernel<op, typename Ctx::backend>,
-                  "atom: moe::PerExpert: this backend has no expert_linear for this scheme; choose another method, or specialise "
-                  "atom::impl<kernels::expert_linear<Q, T>, Backend> (docs/adding_a_kernel.md)");
     using Weight = kernels::ExpertWeight<typename scheme::weight>;
     const int n = static_cast<int>(experts.size());
     auto f = ctx.frame();
@@ -103,9 +103,47 @@ template <class Expert, class Order = Halves> struct PerExpert {
     }
     const float* scale = nullptr;
     if constexpr (quant::QuantizesActivations<scheme>) scale = x.scales;
-    run<op>(ctx, {x.data, scale, table.data, first, y.data, x.rows, y.cols, x.cols, n});
+    Product::template run<scheme, T>(ctx, {x.data, scale, table.data, first, y.data, x.rows, y.cols, x.cols, n});
   }
 };
+
+/// All blocks in one launch.
+struct OneLaunch {
+  template <class Q, class T> static void run(auto& ctx, const typename kernels::expert_linear<Q, T>::args& a) {
+    using op = kernels::expert_linear<Q, T>;
+    static_assert(HasKernel<op, typename std::remove_reference_t<decltype(ctx)>::target>,
+                  "atom: moe::Grouped: this backend has no expert_linear for this scheme; take moe::PerExpert, or specialise "
+                  "atom::impl<kernels::expert_linear<Q, T>, Backend> (docs/adding_a_kernel.md)");
+    atom::run<op>(ctx, a);
+  }
+};
+/// A launch for each expert that has rows.
+struct LaunchEach {
+  template <class Q, class T> static void run(auto& ctx, const typename kernels::expert_linear<Q, T>::args& a) {
+    static_assert(HostMemory<typename std::remove_reference_t<decltype(ctx)>::target>,
+                  "atom: moe::PerExpert: the host cannot see which experts of this backend have rows; for moe::Grouped specialise "
+                  "atom::impl<kernels::expert_linear<Q, T>, Backend> (docs/adding_a_kernel.md)");
+    if (!a.first) return plan<Q, T>(ctx, a);
+    for (int e = 0; e < a.experts; ++e)
+      if (a.first[e] < a.first[e + 1]) atom::run<kernels::linear<Q, T>>(ctx, kernels::expert_linear<Q, T>::block(a, e));
+  }
+
+ private:
+  /// A dry run, as if rows met as many different experts as they can.
+  template <class Q, class T> static void plan(auto& ctx, const typename kernels::expert_linear<Q, T>::args& a) {
+    for (int e = 0, met = a.rows < a.experts ? a.rows : a.experts; e < met; ++e)
+      atom::run<kernels::linear<Q, T>>(
+          ctx, {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, a.rows / met + (e < a.rows % met), a.out, a.in, a.in, a.out});
+  }
+};
+
+template <class Expert, class Order = Halves> using Grouped = Blocks<Expert, Order, OneLaunch>;
+template <class Expert, class Order = Halves> using PerExpert = Blocks<Expert, Order, LaunchEach>;
+
+/// Grouped where backend B has a kernel for it; else PerExpert, which needs no more than linear.
+template <class B, class T, class Expert, class Order = Halves>
+using MethodFor = std::conditional_t<HasKernel<kernels::expert_linear<typename Expert::scheme, T>, B>, Grouped<Expert, Order>,
+                                     PerExpert<Expert, Order>>;
 
 /// Routes rows, and sums over their experts and over ranks. `plus`, where not null: this rank's term of what every row gets
 /// besides.

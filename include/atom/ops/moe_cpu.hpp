@@ -1,11 +1,11 @@
 #pragma once
-// A mixture of experts on the Cpu backend: declarations; defined and instantiated in src/kernels/moe.cpp. The products are those of
-// linear, expert by expert (atom/ops/moe_host.hpp).
+// A mixture of experts on the Cpu backend: declarations; defined and instantiated in src/kernels/moe.cpp, the products in
+// src/kernels/expert_linear.cpp.
 // To extend: a new score of moe::TopK or BiasedTopK is one line at the end of src/kernels/moe.cpp.
 #include "atom/core/backend.hpp"
 #include "atom/ops/cpu_types.hpp"
 #include "atom/ops/linear_cpu.hpp"
-#include "atom/ops/moe_host.hpp"
+#include "atom/ops/moe_op.hpp"
 
 namespace atom {
 
@@ -15,6 +15,13 @@ template <moe::TopKRule Rule> struct impl<kernels::route_topk<Rule>, Cpu> {
 
 template <> struct impl<kernels::sort_by_expert, Cpu> {
   static void run(Cpu::stream pool, const kernels::sort_by_expert::args& a) noexcept;
+};
+
+/// Bit for bit linear<Q, T> of each block; weights and scratch as there.
+template <class Q, class T>
+requires kernels::CpuLinear<Q, T, T>
+struct impl<kernels::expert_linear<Q, T>, Cpu> {
+  static void run(Cpu::stream pool, const typename kernels::expert_linear<Q, T>::args& a) noexcept;
 };
 
 template <cpu::Activation T> struct impl<kernels::combine_experts<T>, Cpu> {

@@ -8,7 +8,7 @@
 
 #include "atom/core/cost.hpp"
 #include "atom/core/run.hpp"
-#include "atom/quant/scheme.hpp"
+#include "atom/ops/linear_op.hpp"
 
 namespace atom::moe {
 
@@ -111,6 +111,22 @@ template <quant::Scheme Q, class T> struct expert_linear {
     T* y;                                            // (rows, out)
     int rows, out, in, experts;
   };
+  /// Expert e's block, as a product of its own.
+  static constexpr typename linear<Q, T>::args block(const args& a, int e) {
+    const auto at = static_cast<std::ptrdiff_t>(a.first[e]);
+    const auto& w = a.weight[e];
+    return {a.x + at * a.in,
+            a.x_scale ? a.x_scale + at : nullptr,
+            w.w,
+            w.scale,
+            w.bias,
+            a.y + at * a.out,
+            a.first[e + 1] - a.first[e],
+            a.out,
+            a.in,
+            a.in,
+            a.out};
+  }
   static constexpr Name name() { return {"expert_linear<", Q::name(), ",", type_name<T>, ">"}; }
   /// As if rows met as many different experts as they can.
   static constexpr Cost cost(const args& a) {

@@ -4,7 +4,7 @@
 
 #include "atom/core/backend.hpp"
 #include "atom/ops/linear_ref.hpp"
-#include "atom/ops/moe_host.hpp"
+#include "atom/ops/moe_op.hpp"
 
 namespace atom {
 
@@ -85,6 +85,15 @@ template <> struct impl<kernels::sort_by_expert, Ref> {
       }
     }
     a.first[a.experts] = slot;
+  }
+};
+
+/// Expert by expert: an expert's rows are one block.
+template <class Q, class T>
+requires HasKernel<kernels::linear<Q, T>, Ref>
+struct impl<kernels::expert_linear<Q, T>, Ref> {
+  static void run(Ref::stream s, const typename kernels::expert_linear<Q, T>::args& a) noexcept {
+    for (int e = 0; e < a.experts; ++e) run_on<kernels::linear<Q, T>, Ref>(s, kernels::expert_linear<Q, T>::block(a, e));
   }
 };
 

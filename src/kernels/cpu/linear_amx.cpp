@@ -206,13 +206,14 @@ template <class Tiles> void sum_panels(const LinearJob& j, const char* w, const 
 /// Most: panels at a time; One: the last, where they are odd.
 template <class Most, class One, class Finish> void few_panels(const LinearJob& j, int first, int last, char* scratch) {
   constexpr int acc_panel = Most::rows * acc_row_bytes;
-  const auto slice = [&j](int p) {
-    return static_cast<const char*>(j.w) + p * j.panel_bytes + static_cast<std::ptrdiff_t>(j.first_block) * block_pair_bytes;
-  };
+  const std::ptrdiff_t slice = static_cast<std::ptrdiff_t>(j.first_block) * block_pair_bytes;
+  const char* const w = static_cast<const char*>(j.w) + slice;
   for (int p = first; p < last; p += Most::panels) {
-    const int n = last - p < Most::panels ? 1 : Most::panels, next = p + n < last ? p + n : last + j.skip;
+    const int n = last - p < Most::panels ? 1 : Most::panels;
+    const char* const here = w + p * j.panel_bytes;
+    const char* const next = p + n < last ? here + n * j.panel_bytes : j.then_panels > 0 ? j.then + slice : here;
     char* const acc = j.sums ? j.sums + static_cast<std::ptrdiff_t>(p - j.first_panel) * acc_panel : scratch;
-    (n == Most::panels ? sum_panels<Most> : sum_panels<One>)(j, slice(p), slice(next < j.panels ? next : p), acc);
+    (n == Most::panels ? sum_panels<Most> : sum_panels<One>)(j, here, next, acc);
     if (j.last_block == j.w_blocks)
       for (int i = 0; i < n; ++i) Finish::run(j, p + i, 0, j.rows, acc + i * acc_panel);
   }

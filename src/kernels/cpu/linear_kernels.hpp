@@ -27,13 +27,14 @@ struct LinearJob {
   const float* w_scale;
   const float* bias;
   void* y;
-  void* a;     // packed activations
-  char* sums;  // of panels from first_panel on, kept between the slices of `in`; null: one slice is all
+  void* a;           // packed activations
+  char* sums;        // of panels from first_panel on, kept between the slices of `in`; null: one slice is all
+  const char* then;  // (then_panels) panels that this thread probably reads after the last of a call: fetched at its end
   std::ptrdiff_t ldx, ldy, panel_bytes;
   int rows, out, in;
-  int panels, skip;        // all panels; how many the other threads probably take between two chunks of one thread
-  int w_blocks, a_blocks;  // 64-byte blocks of a weight row and of a packed activation row, the slice's
-  int widening;            // a_blocks per w_block
+  int panels, then_panels;  // of w; behind `then`
+  int w_blocks, a_blocks;   // 64-byte blocks of a weight row and of a packed activation row, the slice's
+  int widening;             // a_blocks per w_block
   int first_block, last_block, first_panel;
   bool bf16_y;    // y is bf16, not float
   bool stream_y;  // y is too large to stay in cache and its rows begin on cache lines: write past the cache

@@ -54,17 +54,17 @@ template <class Block> void panels(const LinearJob& j, int first, int last, char
   const int depth = Block::depth(j);
   for (int p = first; p < last; p += most) {
     const int group = last - p < most ? last - p : most;
-    // What this thread reads next: a guess at the end of a chunk, and a wrong one costs little.
-    const int next = p + group < last ? p + group : last + j.skip, next_group = j.panels - next < most ? j.panels - next : most;
     const char* const w = static_cast<const char*>(j.w) + p * j.panel_bytes;
+    const bool more = p + group < last;
+    const char* const next = more ? w + group * j.panel_bytes : j.then;
+    const int left = more ? last - p - group : j.then_panels, next_group = left < most ? left : most;
     char* const sums = j.sums ? j.sums + static_cast<std::ptrdiff_t>(p - j.first_panel) * acc_rows * acc_row_bytes : scratch;
     const auto block = [](int k) { return static_cast<std::ptrdiff_t>(k) * block_pair_bytes; };
     for (int k = j.first_block; k < j.last_block; k += depth) {
       const int n = j.last_block - k < depth ? j.last_block - k : depth;
       Fetch fetch = k + n < j.last_block ? Fetch::slice(w + block(k + n), group, j.panel_bytes)
-                    : next_group > 0
-                        ? Fetch::slice(w + (next - p) * j.panel_bytes + block(j.first_block), next_group, j.panel_bytes)
-                        : Fetch::nothing(w);
+                    : next_group > 0     ? Fetch::slice(next + block(j.first_block), next_group, j.panel_bytes)
+                                         : Fetch::nothing(w);
       for (int i = 0; i < group; ++i)
         Block::run(j,
                    {p + i, k, n, k + n == j.w_blocks, w + i * j.panel_bytes + block(k), sums + i * acc_rows * acc_row_bytes,
