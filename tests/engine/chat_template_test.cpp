@@ -1,6 +1,5 @@
 #include "atom/engine/chat_template.hpp"
 
-#include <cstdlib>
 #include <filesystem>
 #include <thread>
 
@@ -25,10 +24,8 @@ std::string render(std::string_view source, const std::string& variables = "{}",
 class PublishedTemplate : public testing::TestWithParam<const char*> {};
 
 TEST_P(PublishedTemplate, RendersEveryCaseByteForByte) {
-  const char* fixtures = std::getenv("ATOM_FIXTURES");
-  const std::string folder =
-      (fixtures ? fixtures : ATOM_TEST_DATA "/../../../shared/fixtures") + std::string("/chat_templates/") + GetParam();
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no fixtures in " << folder << "; set ATOM_FIXTURES";
+  const std::string folder = test::published("chat_templates", GetParam());
+  if (folder.empty()) GTEST_SKIP() << "set ATOM_FIXTURES";
   expect_cases(ChatTemplate::parse(test::read_file(folder + "/template.jinja"), GetParam()), folder + "/cases.json");
 }
 

@@ -1,4 +1,3 @@
-#include <cstdlib>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -132,19 +131,16 @@ TEST_F(CheckpointTest, NamesTheShardThatIsBroken) {
 }
 
 TEST(Checkpoint, ReadsPublishedFixtures) {
-  const char* set = std::getenv("ATOM_FIXTURES");
-  const std::string root = set ? set : ATOM_TEST_DATA "/../../../shared/fixtures";
-  if (!std::filesystem::exists(root + "/hf/qwen3")) GTEST_SKIP() << root << "/hf is absent; set ATOM_FIXTURES";
-  const Checkpoint qwen3(root + "/hf/qwen3");
+  const std::string root = ATOM_TEST_DATA "/hf/";
+  const Checkpoint qwen3(root + "qwen3");
   const NamedTensor* norm = qwen3.find("model.layers.1.self_attn.q_norm.weight");
   ASSERT_NE(norm, nullptr);
   EXPECT_EQ(norm->dtype, DType::bf16);
   EXPECT_EQ(norm->bytes, 256u);
   EXPECT_EQ(qwen3.find("model.embed_tokens.weight")->dims[0], 320);
   for (const char* other : {"llama", "llama2_mha", "qwen2"})
-    EXPECT_FALSE(Checkpoint(root + "/hf/" + other).tensors().empty()) << other;
-  const std::string demo = root + "/../models/demo";
-  if (!std::filesystem::exists(demo)) return;
+    EXPECT_FALSE(Checkpoint(root + other).tensors().empty()) << other;
+  const std::string demo = ATOM_DEMO_MODEL;
   EXPECT_EQ(Checkpoint(demo).file_of("model.norm.weight"), demo + "/model-00002-of-00002.safetensors");
 }
 

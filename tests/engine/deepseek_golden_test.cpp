@@ -1,6 +1,4 @@
 // DeepSeek-V2 and V3 against logits that an independent implementation computed in float32 on the same bf16 weights.
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 
 #include "atom/model/deepseek_v2.hpp"
@@ -32,30 +30,17 @@ const Registry& builds() {
   return all;
 }
 
-/// V3's widths are the published ones, so its files are large: they lie in $ATOM_FIXTURES.
-std::string folder(const std::string& model) {
-  if (model != "deepseek_v3") return dir_of(model.c_str());
-  const char* set = std::getenv("ATOM_FIXTURES");
-  return (set ? std::string(set) : std::string(ATOM_TEST_DATA) + "/../../../shared/fixtures") + "/hf/" + model;
-}
-
 struct Case {
   const char* model;
   const char* backend;
   DType act;
   int tp;
 };
-class DeepseekGolden : public testing::TestWithParam<Case> {
- protected:
-  void SetUp() override {
-    const std::string dir = folder(GetParam().model);
-    if (!std::filesystem::exists(dir)) GTEST_SKIP() << "no fixtures in " << dir << "; set ATOM_FIXTURES";
-  }
-};
+class DeepseekGolden : public testing::TestWithParam<Case> {};
 
 TEST_P(DeepseekGolden, LogitsMatch) {
   const auto [model, backend, act, tp] = GetParam();
-  const std::string dir = folder(model);
+  const std::string dir = dir_of(model);
   const SafeTensors golden(dir + "/golden.safetensors");
   const auto prompt = ids(golden, "input_ids");
   auto got = all_logits(options(dir, backend, act, tp), prompt, builds()), want = floats(golden, "logits");
@@ -71,7 +56,7 @@ TEST_P(DeepseekGolden, LogitsMatch) {
 TEST_P(DeepseekGolden, ChunksDoNotMatter) {
   const auto [model, backend, act, tp] = GetParam();
   if (act != DType::f32 || tp != 1 || std::string_view(backend) != "cpu") return;
-  const std::string dir = folder(model);
+  const std::string dir = dir_of(model);
   const auto prompt = ids(SafeTensors(dir + "/golden.safetensors"), "input_ids");
   const auto whole = all_logits(options(dir, backend, act, tp), prompt, builds());
   for (int rows : {1, 7, 48})
@@ -81,7 +66,7 @@ TEST_P(DeepseekGolden, ChunksDoNotMatter) {
 TEST_P(DeepseekGolden, ContinuationMatches) {
   const auto [model, backend, act, tp] = GetParam();
   if (act != DType::f32 || std::string_view(backend) != "cpu") return;
-  const std::string dir = folder(model);
+  const std::string dir = dir_of(model);
   const SafeTensors golden(dir + "/golden.safetensors");
   Executor executor(options(dir, backend, act, tp), builds());
   Session session(executor);
@@ -109,8 +94,7 @@ INSTANTIATE_TEST_SUITE_P(Hf, DeepseekGolden, testing::ValuesIn(cases()), [](cons
 // int8: the Cpu kernels follow the reference, and stay near the unquantised golden; less near than others, because queries, keys
 // and values come of two quantised products in a row.
 TEST(DeepseekInt8, FollowsReferenceAndGolden) {
-  const std::string dir = folder("deepseek_v3");
-  if (!std::filesystem::exists(dir)) GTEST_SKIP() << "no fixtures in " << dir << "; set ATOM_FIXTURES";
+  const std::string dir = dir_of("deepseek_v3");
   const SafeTensors golden(dir + "/golden.safetensors");
   const auto prompt = ids(golden, "input_ids");
   const auto logits = [&](const char* backend, DType act, int tp) {
@@ -196,11 +180,10 @@ class Drafter {
 class Mtp : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(dir)) GTEST_SKIP() << "no fixtures in " << dir << "; set ATOM_FIXTURES";
     golden = std::make_unique<SafeTensors>(dir + "/golden.safetensors");
     prompt = ids(*golden, "input_ids");
   }
-  const std::string dir = folder("deepseek_v3");
+  const std::string dir = dir_of("deepseek_v3");
   std::unique_ptr<SafeTensors> golden;
   std::vector<int> prompt;
 };

@@ -10,8 +10,8 @@ using Ids = std::vector<int>;
 class DetokenizerFixture : public testing::TestWithParam<const char*> {};
 
 TEST_P(DetokenizerFixture, EmitsThePublishedStreams) {
-  const std::string folder = fixtures() + "/tokenizers/" + GetParam();
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no fixtures in " << folder << "; set ATOM_FIXTURES";
+  const std::string folder = test::published("tokenizers", GetParam());
+  if (folder.empty()) GTEST_SKIP() << "set ATOM_FIXTURES";
   const auto tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
   const Json streams = Json::parse_file(folder + "/stream.json");
   ASSERT_FALSE(streams.as_array("streams").empty());

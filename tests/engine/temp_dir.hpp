@@ -1,5 +1,6 @@
 #pragma once
-// TempDir and expect_error: what the tests of file readers share.
+// What the tests of file readers share: folders, files, expected errors.
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -37,6 +38,13 @@ class TempDir {
 inline std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// A folder of files that others published and that are not kept here, as $ATOM_FIXTURES/<kind>/<name>; empty where there is none.
+inline std::string published(const std::string& kind, const std::string& name) {
+  const char* root = std::getenv("ATOM_FIXTURES");
+  const std::string folder = root ? std::string(root) + "/" + kind + "/" + name : "";
+  return std::filesystem::exists(folder) ? folder : "";
 }
 
 /// The message of the atom::Error that `action` throws; a failure and "" if it throws none.

@@ -1,6 +1,5 @@
 #pragma once
 // What the tokenizer and detokenizer tests share: the fixtures, and tokenizer.json files made from a few lines.
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -11,13 +10,9 @@
 #include "atom/engine/json.hpp"
 #include "atom/engine/tokenizer.hpp"
 
-namespace atom::engine {
+#include "temp_dir.hpp"
 
-/// The folder of large fixtures: $ATOM_FIXTURES, or ../shared/fixtures beside the repository.
-inline std::string fixtures() {
-  const char* path = std::getenv("ATOM_FIXTURES");
-  return path ? path : ATOM_TEST_DATA "/../../../shared/fixtures";
-}
+namespace atom::engine {
 
 inline std::vector<int> ids_of(const Json& list) {
   std::vector<int> ids;

@@ -35,8 +35,8 @@ TEST(Tokenizer, EncodesTheDemoCases) {
 class TokenizerFixture : public testing::TestWithParam<const char*> {};
 
 TEST_P(TokenizerFixture, EncodesAndDecodesThePublishedCases) {
-  const std::string folder = fixtures() + "/tokenizers/" + GetParam();
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no fixtures in " << folder << "; set ATOM_FIXTURES";
+  const std::string folder = test::published("tokenizers", GetParam());
+  if (folder.empty()) GTEST_SKIP() << "set ATOM_FIXTURES";
   const auto tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
   expect_cases(tokenizer, folder + "/cases.json", true);
   expect_cases(tokenizer, folder + "/cases_extra.json", false);
