@@ -138,8 +138,7 @@ TEST(Checkpoint, ReadsPublishedFixtures) {
   EXPECT_EQ(norm->dtype, DType::bf16);
   EXPECT_EQ(norm->bytes, 256u);
   EXPECT_EQ(qwen3.find("model.embed_tokens.weight")->dims[0], 320);
-  for (const char* other : {"llama", "llama2_mha", "qwen2"})
-    EXPECT_FALSE(Checkpoint(root + other).tensors().empty()) << other;
+  for (const char* other : {"llama", "llama2_mha", "qwen2"}) EXPECT_FALSE(Checkpoint(root + other).tensors().empty()) << other;
   const std::string demo = ATOM_DEMO_MODEL;
   EXPECT_EQ(Checkpoint(demo).file_of("model.norm.weight"), demo + "/model-00002-of-00002.safetensors");
 }
