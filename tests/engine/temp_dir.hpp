@@ -40,10 +40,11 @@ inline std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// A folder of files that others published and that are not kept here, as $ATOM_FIXTURES/<kind>/<name>; empty where there is none.
+/// A folder of published files that are not kept here: <kind>/<name> in $ATOM_FIXTURES, or else in ../shared/fixtures beside the
+/// repository; empty where there is none.
 inline std::string published(const std::string& kind, const std::string& name) {
   const char* root = std::getenv("ATOM_FIXTURES");
-  const std::string folder = root ? std::string(root) + "/" + kind + "/" + name : "";
+  const std::string folder = std::string(root ? root : ATOM_TEST_DATA "/../../../shared/fixtures") + "/" + kind + "/" + name;
   return std::filesystem::exists(folder) ? folder : "";
 }
 
