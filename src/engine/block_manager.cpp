@@ -14,19 +14,21 @@ namespace atom::engine {
 
 namespace {
 
-PrefixHash xxh3(const PrefixHash& parent, const int* tokens, std::uint64_t seed) noexcept {
+PrefixHash xxh3(const PrefixHash& parent, std::span<const int> tokens, std::uint64_t seed) noexcept {
   struct {
     PrefixHash parent;
-    int tokens[kernels::page_tokens];
+    int tokens[kernels::page_tokens + BlockManager::most_ahead];
   } text{parent, {}};
-  std::memcpy(text.tokens, tokens, sizeof text.tokens);
-  const XXH128_hash_t h = XXH3_128bits_withSeed(&text, sizeof text, seed);
+  std::memcpy(text.tokens, tokens.data(), tokens.size_bytes());
+  const XXH128_hash_t h = XXH3_128bits_withSeed(&text, sizeof parent + tokens.size_bytes(), seed);
   return {h.low64, h.high64};
 }
 
 }  // namespace
 
-BlockManager::BlockManager(int blocks, std::uint64_t seed, Hash hash) : seed_(seed), hash_(hash ? hash : xxh3) {
+BlockManager::BlockManager(int blocks, std::uint64_t seed, Hash hash, int ahead)
+    : seed_(seed), hash_(hash ? hash : xxh3), ahead_(ahead) {
+  ATOM_ASSERT(ahead >= 0 && ahead <= most_ahead, "a page remembers one token behind it");
   if (blocks < 1) throw Error("KV cache: " + std::to_string(blocks) + " blocks; at least one is needed: make the cache larger");
   const auto n = static_cast<std::size_t>(blocks);
   blocks_.resize(n);
@@ -37,9 +39,10 @@ BlockManager::BlockManager(int blocks, std::uint64_t seed, Hash hash) : seed_(se
 
 BlockManager::~BlockManager() { ATOM_ASSERT(used() == 0, "a BlockTable outlives its BlockManager"); }
 
-bool BlockManager::holds(int id, const Prefix& parent, const int* tokens) const noexcept {
+bool BlockManager::holds(int id, const Prefix& parent, std::span<const int> tokens) const noexcept {
   const Block& b = at(id);
-  return b.parent == parent.serial && b.first == parent.empty && std::equal(tokens, tokens + page, b.tokens);
+  return b.parent == parent.serial && b.first == parent.empty &&
+         std::ranges::equal(tokens, std::span(b.tokens).first(tokens.size()));
 }
 
 int BlockManager::allocate(BlockTable& table, std::span<const int> tokens, std::optional<std::uint64_t> salt,
@@ -52,7 +55,7 @@ int BlockManager::allocate(BlockTable& table, std::span<const int> tokens, std::
   int idle = 0;  // found, and free: they leave the free ones too
   if (salt)
     for (int i = 0; i < (length - 1) / page; ++i) {
-      const int* text = tokens.data() + i * page;
+      const auto text = named(tokens, i);
       const PrefixHash hash = hash_(table.prefix_.hash, text, seed_);
       const int id = find(hash);
       if (id == none || !holds(id, table.prefix_, text)) break;
@@ -81,9 +84,10 @@ bool BlockManager::grow(BlockTable& table, int tokens) noexcept {
 }
 
 void BlockManager::publish(BlockTable& table, std::span<const int> tokens) noexcept {
-  ATOM_ASSERT(blocks_for(static_cast<int>(tokens.size())) <= table.size(), "tokens without a page");
-  for (const int full = static_cast<int>(tokens.size()) / page; table.published_ < full; ++table.published_) {
-    const int* text = tokens.data() + table.published_ * page;
+  const int full = (static_cast<int>(tokens.size()) - ahead_) / page;
+  ATOM_ASSERT(full <= table.size(), "tokens without a page");
+  for (; table.published_ < full; ++table.published_) {
+    const auto text = named(tokens, table.published_);
     const int id = table.ids_[static_cast<std::size_t>(table.published_)];
     const PrefixHash hash = hash_(table.prefix_.hash, text, seed_);
     const int other = find(hash);
@@ -97,7 +101,7 @@ void BlockManager::publish(BlockTable& table, std::span<const int> tokens) noexc
     b.parent = table.prefix_.serial;
     b.first = table.prefix_.empty;
     b.hash = hash;
-    std::copy_n(text, page, b.tokens);
+    std::ranges::copy(text, b.tokens);
     insert(id);
     table.prefix_ = {hash, b.serial, false};
   }

@@ -35,10 +35,10 @@ struct LLMEngine::State {
         tokenizer(std::move(t)),
         config(resolve(c, model)),
         seed(config.seed ? *config.seed : random_bits()),
-        blocks(config.num_kvcache_blocks, random_bits()),
+        proposer(p ? std::move(p) : make_proposer(config, model)),
+        blocks(config.num_kvcache_blocks, random_bits(), nullptr, layers() > 0 ? 1 : 0),
         scheduler(config, blocks),
-        runner(model, config, blocks),
-        proposer(p ? std::move(p) : make_proposer(config.speculative_config)),
+        runner(model, config, blocks, layers() > 0),
         drafting(proposer ? static_cast<std::size_t>(config.max_num_seqs) : 0) {
     stats.speculation.enabled = proposer != nullptr;
     check_proposer();
@@ -51,14 +51,15 @@ struct LLMEngine::State {
   void check_proposer() const;
   void step() noexcept;
   void settle(const Scheduled& part, std::span<const int> drawn) noexcept;
-  bool accept(Sequence& s, std::span<const int> drawn, double time) noexcept;
+  void accept(Sequence& s, std::span<const int> drawn, double time) noexcept;
   void propose(std::span<const Scheduled> step) noexcept;
-  Drafting wanted(Sequence& s, const Scheduled& part, std::size_t drawn) const noexcept;
+  Drafting wanted(Sequence& s, const Scheduled& part, std::size_t drawn) noexcept;
   void finish(Sequence& s, FinishReason reason, double time) noexcept;
   void start_followers(Sequence& s) noexcept;
   void end_aborted() noexcept;
   bool abort(std::uint64_t id) noexcept;
 
+  [[nodiscard]] int layers() const noexcept { return proposer ? proposer->layers() : 0; }
   // Ids of sequences ascend and so does `live`; a request's id is that of its first answer.
   [[nodiscard]] std::vector<std::unique_ptr<Sequence>>::iterator find(std::uint64_t id) {
     return std::ranges::lower_bound(live, id, {}, [](const auto& s) { return s->id; });
@@ -69,10 +70,10 @@ struct LLMEngine::State {
   std::optional<Tokenizer> tokenizer;
   const EngineConfig config;  // resolved
   const std::uint64_t seed;
+  std::unique_ptr<Proposer> proposer;  // null: no drafts
   BlockManager blocks;
   Scheduler scheduler;
   ModelRunner runner;
-  std::unique_ptr<Proposer> proposer;           // null: no drafts
   std::vector<Drafting> drafting;               // (seqs)
   std::vector<std::unique_ptr<Sequence>> live;  // by id
   std::vector<RequestOutput> finished;          // room for every live one is made by add()
@@ -194,12 +195,12 @@ void LLMEngine::State::step() noexcept {
   const double time = now();
   ++stats.steps;
   for (std::size_t i = 0; i < step.size(); ++i) settle(step[i], drawn[i]);
-  for (std::size_t i = 0; i < step.size(); ++i) {
-    Sequence& s = *step[i].sequence;
-    const bool goes_on = drawn[i].empty() || accept(s, drawn[i], time);
-    if (proposer) drafting[i] = goes_on ? wanted(s, step[i], drawn[i].size()) : Drafting{};
+  if (proposer) {
+    for (std::size_t i = 0; i < step.size(); ++i) drafting[i] = wanted(*step[i].sequence, step[i], drawn[i].size());
+    propose(step);
   }
-  if (proposer) propose(step);
+  for (std::size_t i = 0; i < step.size(); ++i)
+    if (!drawn[i].empty()) accept(*step[i].sequence, drawn[i], time);
 }
 
 // The sequence after a step: what it computed is in the cache, drafts that turned out right included.
@@ -215,11 +216,11 @@ void LLMEngine::State::settle(const Scheduled& part, std::span<const int> drawn)
   s.computed += part.tokens + static_cast<int>(accepted);
   s.tokens.insert(s.tokens.end(), drawn.begin(), drawn.end());
   if (!drawn.empty()) s.drafts.clear();
-  if (s.salt) blocks.publish(s.blocks, std::span(s.tokens).first(static_cast<std::size_t>(s.computed)));
+  if (s.salt) blocks.publish(s.blocks, std::span(s.tokens).first(static_cast<std::size_t>(s.computed + blocks.ahead())));
 }
 
-// False: the answer has ended, maybe before the last of the tokens.
-bool LLMEngine::State::accept(Sequence& s, std::span<const int> drawn, double time) noexcept {
+// The answer may end, maybe before the last of the tokens.
+void LLMEngine::State::accept(Sequence& s, std::span<const int> drawn, double time) noexcept {
   if (s.answer.output.token_ids.empty()) stats.tokens_from_cache += static_cast<std::uint64_t>(s.answer.output.num_cached_tokens);
   start_followers(s);
   FinishReason reason = FinishReason::none;
@@ -230,26 +231,26 @@ bool LLMEngine::State::accept(Sequence& s, std::span<const int> drawn, double ti
       reason = s.answer.push(drawn[i], time - s.arrival);
     } catch (const std::exception&) {}
   }
-  if (reason != FinishReason::none) {
+  if (reason != FinishReason::none)
     finish(s, reason, time);
-    return false;
-  }
-  if (!s.answer.deliver()) abort(s.answer.output.id);
-  return true;
+  else if (!s.answer.deliver())
+    abort(s.answer.output.id);
 }
 
 // What is asked of the proposer: never more than the answer may still have behind the token that the next step draws anyway.
-Drafting LLMEngine::State::wanted(Sequence& s, const Scheduled& part, std::size_t drawn) const noexcept {
+Drafting LLMEngine::State::wanted(Sequence& s, const Scheduled& part, std::size_t drawn) noexcept {
   Drafting d;
   d.tokens = s.tokens;
-  d.pages = s.blocks.ids();
   d.computed = s.computed;
   d.kept = part.tokens + std::max(static_cast<int>(drawn) - 1, 0);
-  if (drawn == 0 || s.abort) return d;
-  const StopRules& rules = s.answer.rules;
-  const int room = std::min(rules.max_tokens - s.generated(), rules.max_context - s.length()) - 1;
-  s.drafts.resize(static_cast<std::size_t>(std::clamp(room, 0, config.speculative_config.drafts())));
-  d.drafts = s.drafts;
+  if (drawn > 0 && !s.abort) {
+    const StopRules& rules = s.answer.rules;
+    const int room = std::min(rules.max_tokens - s.generated(), rules.max_context - s.length()) - 1;
+    s.drafts.resize(static_cast<std::size_t>(std::clamp(room, 0, config.speculative_config.drafts())));
+    d.drafts = s.drafts;
+    if (layers() > 0 && room > 0) scheduler.make_room(s, static_cast<int>(s.drafts.size()));
+  }
+  d.pages = s.blocks.ids();
   return d;
 }
 
@@ -269,6 +270,9 @@ void LLMEngine::State::check_proposer() const {
   if (!proposer) return;
   if (config.speculative_config.method.empty())
     throw Error("speculative_config.method: is empty, and there is a proposer; name its method, so that steps have room for it");
+  if (const int run = proposer->layers(), has = model.draft_layers(); run > has)
+    throw Error("speculative_config.method: drafts come of " + std::to_string(run) + " layer of the model, which was loaded with " +
+                std::to_string(has) + "; set ExecutorOptions::draft_layers, or use ngram");
   if (const int vocab = proposer->vocab(); vocab != 0 && vocab != model.vocab())
     throw Error("speculative_config: drafts have a vocabulary of " + std::to_string(vocab) + ", the model one of " +
                 std::to_string(model.vocab()) + "; use a draft model with the same tokenizer");
@@ -329,6 +333,7 @@ LLMEngine LLMEngine::load(ExecutorOptions options, const Registry& builds, Engin
   options.max_logits = logit_rows({.max_num_seqs = options.max_seqs,
                                    .max_num_batched_tokens = options.max_rows,
                                    .speculative_config = config.speculative_config});
+  options.draft_layers = draft_layers(config.speculative_config);
   if (config.num_kvcache_blocks > 0) options.context_tokens = config.num_kvcache_blocks * kernels::page_tokens;
   if (config.eos_token_ids.empty())
     config.eos_token_ids = read_generation_config(options.model_dir, read_config(options.model_dir)).eos_token_ids;

@@ -6,6 +6,7 @@
 #include "atom/engine/block_manager.hpp"
 #include "atom/engine/executor.hpp"
 #include "atom/engine/memory.hpp"
+#include "atom/engine/proposer.hpp"
 #include "atom/engine/settings.hpp"
 
 namespace atom::engine {
@@ -68,7 +69,8 @@ void decide_graphs(Config& c) {
 /// fp8 caches are not built; of the others a build has one, which shows in the bytes of a token.
 void decide_kv_dtype(Config& c, const MemoryUse& one_page) {
   const model::ModelSpec& s = c.hf_config.spec;
-  const double elements = double{page} * model::cache_elements(s, c.tensor_parallel_size) * s.layers;
+  const double elements =
+      double{page} * model::cache_elements(s, c.tensor_parallel_size) * (s.layers + draft_layers(c.speculative_config));
   const std::string built = static_cast<double>(one_page.kv_cache) < 3 * elements ? "bf16" : "f32";
   if (c.kv_cache_dtype == "fp8") refuse("kv_cache_dtype", "fp8 caches are not built; use auto");
   if (c.kv_cache_dtype != "auto" && c.kv_cache_dtype != built)
@@ -154,6 +156,7 @@ ExecutorOptions executor_options(const Config& c) {
   o.max_logits = logit_rows(c);
   o.context_tokens = c.num_kvcache_blocks > 0 ? c.num_kvcache_blocks * page : page;
   o.max_model_len = c.max_model_len;
+  o.draft_layers = draft_layers(c.speculative_config);
   o.memory_limit = c.memory_limit;
   o.graph_sizes = c.graph_bs;
   return o;
@@ -181,7 +184,7 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
   const Executor dry(plan, builds);
   c.build = dry.build().name;
   if (c.speculative_config.method.empty() && c.speculative_config != SpeculativeConfig())
-    c.warnings.emplace_back("speculative_config: has no effect without a method; name one, ngram");
+    c.warnings.emplace_back("speculative_config: has no effect without a method; name one, ngram or mtp");
   c.memory_limit = static_cast<std::size_t>(static_cast<double>(dry.available_memory()) * c.gpu_memory_utilization);
   check_graphs(c.compilation_config, *dry.build().device);
   decide_level(c, dry.build());

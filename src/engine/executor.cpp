@@ -78,6 +78,8 @@ std::string mib(std::size_t bytes) { return std::to_string((bytes + (std::size_t
   throw Error(text + larger);
 }
 
+constexpr const char* otherwise = "; use --method ngram or none, or a model that has such layers";
+
 // The weights of one rank, from a checkpoint or made up.
 struct RankWeights final : WeightSource {
   const Checkpoint* checkpoint;
@@ -116,7 +118,7 @@ struct Executor::State {
   Block rope;
   MemoryUse memory;
   std::size_t parameters = 0;
-  int context_tokens = 0, max_position = 0;
+  int context_tokens = 0, max_position = 0, draft_layers = 0;
   StepLimits limits;
 };
 
@@ -126,8 +128,9 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   const int tp = options.tensor_parallel_size, drafts = options.draft_layers, cached_layers = spec.layers + drafts;
   check_ranks(spec, tp);
   if (drafts < 0 || drafts > spec.mtp_layers || cached_layers > model::most_layers)
-    throw Error(options.model_dir + ": draft layers: " + std::to_string(drafts) + " are wanted, and num_nextn_predict_layers is " +
-                std::to_string(spec.mtp_layers) + "; draft by prompt lookup, or not at all");
+    throw Error(options.model_dir + "/config.json: num_nextn_predict_layers: " + std::to_string(spec.mtp_layers) + ", and " +
+                std::to_string(drafts) + " of them would have to draft" + otherwise);
+  s.draft_layers = drafts;
   const NamedTensor* table = s.checkpoint ? s.checkpoint->find("model.embed_tokens.weight") : nullptr;
   const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
   s.variant = &builds.choose(wanted);
@@ -165,8 +168,8 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
     if (drafts > 0 && (!kind.host_memory || !rank.model->add_drafts(drafts)))
-      throw Error(options.model_dir + ": draft layers: " + s.variant->name + " on " + std::string(kind.backend) +
-                  " has none; draft by prompt lookup, or not at all");
+      throw Error(options.model_dir + "/config.json: num_nextn_predict_layers: " + s.variant->name + " on " +
+                  std::string(kind.backend) + " runs no layers that draft" + otherwise);
     rank.model->parameters(rank.parameters);
     bind_shapes(spec, which, rank.parameters);
     const WeightBytes weights = weights_of(r).plan(rank.parameters);
@@ -256,6 +259,7 @@ int Executor::context_tokens() const { return state_->context_tokens; }
 int Executor::max_rows() const { return state_->limits.rows; }
 int Executor::max_seqs() const { return state_->limits.seqs; }
 int Executor::max_logits() const { return state_->limits.logits; }
+int Executor::draft_layers() const { return state_->draft_layers; }
 const MemoryUse& Executor::memory() const { return state_->memory; }
 Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }
 

@@ -192,7 +192,8 @@ std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& 
         if (const auto from = of_all_experts(ref, part, shape)) return *from;
       problems.add(name + ": missing" +
                    (name == head_name ? "; the config says tie_word_embeddings=false: set it to true if the head is the embedding"
-                                      : "; the checkpoint is incomplete or of another architecture"));
+                    : drafts(whole, name) ? "; config.json announces this layer, which drafts: use --method ngram or none"
+                                          : "; the checkpoint is incomplete or of another architecture"));
       return TensorRows{};
     }
     used.insert(t->name);

@@ -13,7 +13,8 @@ namespace {
 constexpr int page = kernels::page_tokens;
 }
 
-ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks) : model_(model), config_(config) {
+ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks, bool keep_hidden)
+    : model_(model), config_(config) {
   const auto rows = static_cast<std::size_t>(config.max_num_batched_tokens), seqs = static_cast<std::size_t>(config.max_num_seqs);
   const auto logits = static_cast<std::size_t>(logit_rows(config));
   for (auto* array : {&tokens_, &positions_, &slots_}) array->resize(rows);
@@ -23,6 +24,10 @@ ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockMana
   result_.resize(seqs);
   for (auto* array : {&logit_rows_, &drawn_}) array->resize(logits);
   params_.resize(logits);
+  if (keep_hidden) {
+    hidden_rows_.resize(rows);
+    std::iota(hidden_rows_.begin(), hidden_rows_.end(), 0);
+  }
   if (config.batch_buckets.empty()) return;
   padding_.reserve(1);
   const int token = 0;
@@ -33,6 +38,10 @@ ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockMana
 std::span<const std::span<const int>> ModelRunner::run(std::span<const Scheduled> step) noexcept {
   build(step);
   const int wanted = batch_.logits;
+  if (!hidden_rows_.empty()) {
+    batch_.hidden_rows = hidden_rows_.data();
+    batch_.hiddens = batch_.rows;
+  }
   pad();
   draw(step, model_.forward(batch_), wanted);
   return {result_.data(), step.size()};

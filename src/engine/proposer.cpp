@@ -3,8 +3,33 @@
 #include <algorithm>
 
 #include "atom/core/error.hpp"
+#include "atom/engine/mtp_proposer.hpp"
 
 namespace atom::engine {
+
+namespace {
+
+struct Method {
+  std::string_view name;
+  int layers;
+  std::unique_ptr<Proposer> (*make)(const EngineConfig&, StepModel&);
+};
+
+constexpr Method methods[] = {
+    {"ngram", 0,
+     [](const EngineConfig& c, StepModel&) -> std::unique_ptr<Proposer> {
+       return std::make_unique<NgramProposer>(c.speculative_config.prompt_lookup_min, c.speculative_config.prompt_lookup_max);
+     }},
+    {"mtp", MtpProposer::run_layers,
+     [](const EngineConfig& c, StepModel& m) -> std::unique_ptr<Proposer> { return std::make_unique<MtpProposer>(c, m); }},
+};
+
+const Method* find(const SpeculativeConfig& config) {
+  const auto* at = std::ranges::find(methods, config.method, &Method::name);
+  return at == std::end(methods) ? nullptr : at;
+}
+
+}  // namespace
 
 void NgramProposer::propose(const Batch&, std::span<Drafting> step) noexcept {
   for (Drafting& d : step) d.drafted = d.drafts.empty() ? 0 : look_up(d.tokens, d.drafts);
@@ -32,10 +57,16 @@ int NgramProposer::look_up(std::span<const int> tokens, std::span<int> drafts) c
   return count;
 }
 
-std::unique_ptr<Proposer> make_proposer(const SpeculativeConfig& config) {
-  if (config.method.empty()) return nullptr;
-  if (config.method == "ngram") return std::make_unique<NgramProposer>(config.prompt_lookup_min, config.prompt_lookup_max);
-  throw Error("speculative_config.method: \"" + config.method + "\" is unknown; use ngram");
+std::unique_ptr<Proposer> make_proposer(const EngineConfig& config, StepModel& model) {
+  const SpeculativeConfig& wanted = config.speculative_config;
+  if (wanted.method.empty()) return nullptr;
+  if (const Method* method = find(wanted)) return method->make(config, model);
+  throw Error("speculative_config.method: \"" + wanted.method + "\" is unknown; use ngram or mtp");
+}
+
+int draft_layers(const SpeculativeConfig& config) {
+  const Method* method = find(config);
+  return method ? method->layers : 0;
 }
 
 }  // namespace atom::engine

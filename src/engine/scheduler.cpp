@@ -112,17 +112,18 @@ void Scheduler::admit() noexcept {
   }
 }
 
-// A page for drafts alone is taken only while there is one for every running sequence.
 void Scheduler::speculate() noexcept {
   for (Scheduled& part : step_) {
     Sequence& s = *part.sequence;
     if (!part.draws() || s.drafts.empty()) continue;
-    int drafts = std::min(static_cast<int>(s.drafts.size()), budget_);
-    if (blocks_.free() <= running() || !blocks_.grow(s.blocks, s.length() + drafts))
-      drafts = std::min(drafts, s.blocks.size() * page - s.length());
-    part.drafts = drafts;
-    budget_ -= drafts;
+    part.drafts = make_room(s, std::min(static_cast<int>(s.drafts.size()), budget_));
+    budget_ -= part.drafts;
   }
+}
+
+int Scheduler::make_room(Sequence& s, int drafts) noexcept {
+  if (blocks_.free() > running() && blocks_.grow(s.blocks, s.length() + drafts)) return drafts;
+  return std::clamp(s.blocks.size() * page - s.length(), 0, drafts);
 }
 
 void Scheduler::preempt(Sequence& s) noexcept {

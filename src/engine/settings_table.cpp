@@ -24,7 +24,7 @@ constexpr std::string_view no_data_parallel =
     "tensor_parallel_size";
 constexpr std::string_view no_experts = "experts are cut by tensor_parallel_size alone; leave it out";
 constexpr std::string_view no_draft_model =
-    "drafts come from the text itself, no method with a model of its own is built; leave it out";
+    "drafts come from the text itself or of the model's own layers, no method with another model is built; leave it out";
 constexpr std::string_view no_made_up = "only what the model would have drawn is accepted; leave it out";
 constexpr std::string_view no_profiler =
     "profiling is not built; use `atom inspect` for the cost of each kernel, `atom bench` for times";
@@ -389,8 +389,8 @@ constexpr Setting table[] = {
      .field = "speculative_config.method",
      .place = in<speculative, &Speculative::method>,
      .meaning = "Who guesses tokens for the model to verify, several in one step: ngram, what followed the last tokens where they "
-                "stood before; unset: nobody. Answers are the same",
-     .choices = "ngram"},
+                "stood before; mtp, a layer of the checkpoint's that was trained for it; unset: nobody. Answers are the same",
+     .choices = "ngram, mtp"},
     {.group = G::speculative,
      .field = "speculative_config.model",
      .place = in<speculative, &Speculative::model>,

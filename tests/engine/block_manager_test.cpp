@@ -172,8 +172,28 @@ TEST(BlockManager, SaltsDoNotShare) {
   EXPECT_EQ(found(m, numbers(0, 2 * page + 1), 1), 2);
 }
 
-PrefixHash constant(const PrefixHash&, const int*, std::uint64_t) noexcept { return {1, 2}; }
-PrefixHash of_last_token(const PrefixHash&, const int* tokens, std::uint64_t) noexcept {
+// A page whose content depends on the token behind it is shared only by texts that agree there too.
+TEST(BlockManager, NamesCoverWhatAPageWasMadeOf) {
+  for (const int ahead : {0, 1}) {
+    BlockManager m(12, 7, nullptr, ahead);
+    const Tokens text = numbers(0, 2 * page);
+    { const BlockTable a = published(m, text + numbers(500, 3)); }
+    EXPECT_EQ(found(m, text + numbers(500, 3)), 2) << ahead;
+    EXPECT_EQ(found(m, text + numbers(500, 1)), 2) << ahead;
+    EXPECT_EQ(found(m, text + numbers(600, 3)), ahead ? 1 : 2) << "the second page was made of token 500";
+    EXPECT_EQ(found(m, numbers(0, page + 1)), 1) << ahead;
+    { const BlockTable b = published(m, text + numbers(600, 3)); }
+    EXPECT_EQ(found(m, text + numbers(600, 3)), 2) << ahead;
+    EXPECT_EQ(found(m, text + numbers(500, 3)), 2) << "both are known";
+    EXPECT_EQ(m.cached(), ahead ? 3 : 2);
+    m.clear_cache();
+    { const BlockTable c = published(m, text); }
+    EXPECT_EQ(m.cached(), ahead ? 1 : 2) << "what is behind the second page is not known";
+  }
+}
+
+PrefixHash constant(const PrefixHash&, std::span<const int>, std::uint64_t) noexcept { return {1, 2}; }
+PrefixHash of_last_token(const PrefixHash&, std::span<const int> tokens, std::uint64_t) noexcept {
   return {static_cast<std::uint64_t>(tokens[page - 1]), 0};
 }
 
@@ -224,7 +244,7 @@ TEST(BlockManager, ClearedCacheIsForgottenAndLivePagesStay) {
   EXPECT_EQ(m.vacant(), 6);
 }
 
-PrefixHash crowded(const PrefixHash&, const int* tokens, std::uint64_t) noexcept {
+PrefixHash crowded(const PrefixHash&, std::span<const int> tokens, std::uint64_t) noexcept {
   return {5, static_cast<std::uint64_t>(tokens[0])};  // all names want the same place in the table
 }
 

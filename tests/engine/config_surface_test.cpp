@@ -251,7 +251,7 @@ TEST_F(Settings, FilesUseTheFieldNames) {
   refused(R"({"enforce_eager": 1})", "enforce_eager: expected");
   refused(R"({"max_num_seqs": 5000})", "max_num_seqs: must be between 1 and 4096, not 5000");
   refused(R"({"speculative_config": {"method": "psychic"}})",
-          "speculative_config.method: \"psychic\" is unknown; use one of ngram");
+          "speculative_config.method: \"psychic\" is unknown; use one of ngram, mtp");
   refused(R"({"speculative_config": {"model": "drafts"}})", "speculative_config.model: drafts come from the text itself");
   refused(R"({"kv_transfer_config": {"kv_role": "both"}})", "kv_transfer_config: KV caches do not leave");
   refused(R"([1])", "expected an object");
@@ -590,13 +590,29 @@ TEST(Resolve, DraftsNeedRowsOfLogits) {
   args.speculative_config.num_speculative_tokens = 3;
   const Config idle = resolve(args, universal());
   EXPECT_EQ(executor_options(idle).max_logits, 16);
-  EXPECT_EQ(idle.warnings, (std::vector<std::string>{"speculative_config: has no effect without a method; name one, ngram"}));
+  EXPECT_EQ(idle.warnings,
+            (std::vector<std::string>{"speculative_config: has no effect without a method; name one, ngram or mtp"}));
   args.speculative_config.method = "ngram";
   const Config c = resolve(args, universal());
   EXPECT_EQ(executor_options(c).max_logits, 64);
   EXPECT_TRUE(c.warnings.empty());
+  EXPECT_EQ(executor_options(c).draft_layers, 0);
   args.max_num_batched_tokens = 40;
   EXPECT_EQ(executor_options(resolve(args, universal())).max_logits, 40) << "a step has no more rows";
+}
+
+TEST(Resolve, MtpNeedsAModelWithTheLayer) {
+  EngineArgs args = demo_args();
+  args.speculative_config.method = "mtp";
+  test::expect_error([&] { resolve(args, universal()); },
+                     "/config.json: num_nextn_predict_layers: 0, and 1 of them would have to draft; use --method ngram or none, or "
+                     "a model that has such layers");
+  args.model = demo + "/../mtp-demo";
+  const Config c = resolve(args, universal());
+  EXPECT_EQ(executor_options(c).draft_layers, 1);
+  EXPECT_EQ(c.kv_cache_dtype, "bf16") << "the layer's cache does not count as wider numbers";
+  args.activation = "f32";
+  EXPECT_EQ(resolve(args, universal()).kv_cache_dtype, "f32");
 }
 
 TEST(Resolve, CacheTypeIsThatOfTheBuild) {

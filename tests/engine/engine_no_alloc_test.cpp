@@ -15,15 +15,22 @@ struct Case {
   SamplingParams params;
   bool listens;
   int drafts = 0;
+  const char* method = "ngram";
 };
 
 TEST(EngineStep, AllocatesNothing) {
   SamplingParams plain;
   plain.max_tokens = 80;
   plain.ignore_eos = true;
-  Case cases[] = {
-      {"plain", plain, true}, {"kept", plain, false}, {"edits", plain, true},     {"logprobs", plain, true},
-      {"stops", plain, true}, {"n", plain, false},    {"drafts", plain, true, 3}, {"drafts, edits, logprobs", plain, true, 3}};
+  Case cases[] = {{"plain", plain, true},
+                  {"kept", plain, false},
+                  {"edits", plain, true},
+                  {"logprobs", plain, true},
+                  {"stops", plain, true},
+                  {"n", plain, false},
+                  {"drafts", plain, true, 3},
+                  {"drafts, edits, logprobs", plain, true, 3},
+                  {"drafting layer", plain, true, 3, "mtp"}};
   SamplingParams& edits = cases[2].params;
   edits.presence_penalty = edits.frequency_penalty = 0.5;
   edits.repetition_penalty = 1.2;
@@ -40,10 +47,10 @@ TEST(EngineStep, AllocatesNothing) {
   cases[7].params.repetition_penalty = 1.01;
   cases[7].params.logprobs = 5;
   for (const Case& c : cases) {
-    fake::FakeModel model({.predictable = c.drafts > 0});
+    fake::FakeModel model({.predictable = c.drafts > 0, .draft_layers = 1});
     EngineConfig config{
         .max_num_seqs = 8, .max_num_batched_tokens = 40, .num_kvcache_blocks = 16, .batch_buckets = {}, .eos_token_ids = {24}};
-    if (c.drafts > 0) config.speculative_config = {.method = "ngram", .model = {}, .num_speculative_tokens = c.drafts};
+    if (c.drafts > 0) config.speculative_config = {.method = c.method, .model = {}, .num_speculative_tokens = c.drafts};
     LLMEngine engine(model, fake::fake_tokenizer(), config);
     long pieces = 0;
     for (int i = 0; i < 12; ++i) {

@@ -8,7 +8,7 @@
 
 #include "atom/engine/engine.hpp"
 
-#include "fake_model.hpp"
+#include "watched_drafts.hpp"
 
 namespace atom::engine {
 namespace {
@@ -53,8 +53,11 @@ class Schedule {
     shape_.predictable = pick(0, 1);
     EngineConfig config = some_config();
     FakeModel model(shape_);
-    const bool scribbles = config.speculative_config.drafts() > 0 && pick(0, 1);
-    LLMEngine engine(model, tokenizer_, config, scribbles ? std::make_unique<Scribbler>(random_(), shape_.vocab) : nullptr);
+    const bool scribbles = config.speculative_config.method == "ngram" && pick(0, 1);
+    std::unique_ptr<Proposer> proposer;
+    if (scribbles) proposer = std::make_unique<Scribbler>(random_(), shape_.vocab);
+    if (config.speculative_config.method == "mtp") proposer = std::make_unique<fake::WatchedDrafts>(config, model, rows_checked);
+    LLMEngine engine(model, tokenizer_, config, std::move(proposer));
     config_ = engine.config();
     for (auto& document : documents_) document = tokens(pick(1, config_.max_model_len));
     answers_.clear();
@@ -84,7 +87,7 @@ class Schedule {
     return model.steps;
   }
 
-  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0;
+  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0, rows_checked = 0;
 
  private:
   struct Asked {  // one answer, and what came of it
@@ -118,7 +121,8 @@ class Schedule {
     if (pick(0, 2) == 0) c.batch_buckets = default_buckets(shape_.max_seqs);
     c.eos_token_ids = {fake_eos};
     if (pick(0, 2)) {
-      c.speculative_config.method = "ngram";
+      shape_.draft_layers = pick(0, 2) == 0;
+      c.speculative_config.method = shape_.draft_layers > 0 ? "mtp" : "ngram";
       c.speculative_config.num_speculative_tokens = pick(1, pick(0, 3) ? 4 : SpeculativeConfig::most_tokens);
       c.speculative_config.prompt_lookup_min = pick(1, 2);
     }
@@ -214,7 +218,7 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
   const Tokenizer tokenizer = fake::fake_tokenizer();
   const long only = from_environment("ATOM_ENGINE_SEED", -1), wanted = from_environment("ATOM_ENGINE_STEPS", 20000);
   unsigned seed = only >= 0 ? static_cast<unsigned>(only) : std::random_device{}();
-  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0;
+  std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0, rows_checked = 0;
   long steps = 0, schedules = 0;
   for (; steps < wanted; ++seed, ++schedules) {
     SCOPED_TRACE("ATOM_ENGINE_SEED=" + std::to_string(seed));
@@ -225,6 +229,7 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
     aborted += schedule.aborted;
     drafted += schedule.drafted;
     accepted += schedule.accepted;
+    rows_checked += schedule.rows_checked;
     if (HasFailure() || only >= 0) break;
   }
   std::printf(
@@ -238,6 +243,7 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
   EXPECT_GT(aborted, 0u);
   EXPECT_GT(accepted, 500u);
   EXPECT_GT(drafted, 2 * accepted);
+  EXPECT_GT(rows_checked, 50000u) << "of the layer that drafts";
 }
 
 TEST(EngineSchedules, RandomAbortsLoseNoPage) {

@@ -1,6 +1,7 @@
 #pragma once
 // FakeModel: a StepModel whose next token is a hash of what it reads from its pages through the block table, so that a wrong page,
-// slot, position or context shows as a wrong token. Oracle: the same function of a plain list of tokens.
+// slot, position or context shows as a wrong token. Oracle: the same function of a plain list of tokens. Its layer that drafts has
+// cells of its own on the same pages, each a hash of the model's state and the token behind it.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -41,17 +42,30 @@ inline void logits_of(std::uint64_t state, int last, bool predictable, std::span
 struct FakeShape {
   int vocab = 26, max_position = 256, context_tokens = 4096, max_rows = 64, max_seqs = 16;
   bool predictable = false;
+  int draft_layers = 0;
 };
+
+/// The model's state behind every token of a text.
+inline std::vector<std::uint64_t> states_of(std::span<const int> tokens) {
+  std::vector<std::uint64_t> states;
+  std::uint64_t cell = 0, state = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    states.push_back(state = mix(state, cell = cell_of(cell, tokens[i], static_cast<int>(i))));
+  return states;
+}
+constexpr std::uint64_t draft_cell_of(std::uint64_t state, int next) { return mix(state, static_cast<std::uint64_t>(next) + 77); }
 
 class FakeModel final : public StepModel {
  public:
   explicit FakeModel(const FakeShape& shape = {}) : shape_(shape) {
     const auto n = static_cast<std::size_t>(shape.context_tokens);
     cells_.assign(n, 0xDEAD);  // what nobody wrote, and what others wrote, must not matter
+    draft_cells_.assign(n, 0xDEAD);
     logits_.resize(static_cast<std::size_t>(shape.max_rows) * static_cast<std::size_t>(shape.vocab));
     sorted_.resize(logits_.size());
     order_.resize(logits_.size());
     states_.resize(static_cast<std::size_t>(shape.max_rows));
+    hidden_.resize(states_.size());
     for (auto* seen : {&rows_seen, &seqs_seen}) seen->reserve(1 << 14);  // a step allocates nothing
   }
 
@@ -59,6 +73,37 @@ class FakeModel final : public StepModel {
     ++steps;
     rows_seen.push_back(b.rows);
     seqs_seen.push_back(b.seqs);
+    return pass(b, cells_, [&](int row, int position, auto&& cell_at) {
+      return cell_of(position > 0 ? cell_at(position - 1) : 0, b.tokens[row], position);
+    });
+  }
+  float* draft(const Batch& b, int layer) noexcept override {
+    EXPECT_LT(layer, shape_.draft_layers);
+    ++drafts;
+    return pass(b, draft_cells_, [&](int row, int, auto&&) {
+      EXPECT_LT(b.hidden_from[row], hiddens_);
+      return draft_cell_of(hidden_[static_cast<std::size_t>(b.hidden_from[row])], b.tokens[row]);
+    });
+  }
+  /// What the drafting layer has at a slot.
+  [[nodiscard]] std::uint64_t draft_cell(int slot) const { return draft_cells_[static_cast<std::size_t>(slot)]; }
+  void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override {
+    impl<kernels::sample, Ref>::run({}, {logits, params, sorted_.data(), order_.data(), tokens, rows, shape_.vocab, shape_.vocab});
+  }
+  [[nodiscard]] int vocab() const override { return shape_.vocab; }
+  [[nodiscard]] int max_position() const override { return shape_.max_position; }
+  [[nodiscard]] int context_tokens() const override { return shape_.context_tokens; }
+  [[nodiscard]] int max_rows() const override { return shape_.max_rows; }
+  [[nodiscard]] int max_seqs() const override { return shape_.max_seqs; }
+  [[nodiscard]] int max_logits() const override { return shape_.max_rows; }
+
+  [[nodiscard]] int draft_layers() const override { return shape_.draft_layers; }
+
+  long steps = 0, drafts = 0;
+  std::vector<int> rows_seen, seqs_seen;  // of every step
+
+ private:
+  float* pass(const Batch& b, std::vector<std::uint64_t>& cells, auto&& cell) noexcept {
     EXPECT_LE(b.rows, shape_.max_rows);
     EXPECT_LE(b.seqs, shape_.max_seqs);
     EXPECT_GT(b.rows, 0);
@@ -71,18 +116,19 @@ class FakeModel final : public StepModel {
         return b.block_table[s * b.table_stride + position / kernels::page_tokens] * kernels::page_tokens +
                position % kernels::page_tokens;
       };
+      const auto cell_at = [&](int position) { return cells[static_cast<std::size_t>(slot(position))]; };
       for (int i = 0; i < n; ++i) {
         const int row = b.first_row[s] + i, position = b.context[s] - n + i;
         EXPECT_EQ(b.positions[row], position);
+        EXPECT_LT(position, shape_.max_position);
         EXPECT_EQ(b.slots[row], slot(position));
         EXPECT_GE(b.slots[row], 0);
         EXPECT_LT(b.slots[row], shape_.context_tokens);
-        const std::uint64_t before = position > 0 ? cells_[static_cast<std::size_t>(slot(position - 1))] : 0;
-        cells_[static_cast<std::size_t>(b.slots[row])] = cell_of(before, b.tokens[row], position);
+        cells[static_cast<std::size_t>(b.slots[row])] = cell(row, position, cell_at);
       }
       std::uint64_t state = 0;
       for (int p = 0; p < b.context[s]; ++p) {
-        state = mix(state, cells_[static_cast<std::size_t>(slot(p))]);
+        state = mix(state, cell_at(p));
         if (const int row = b.first_row[s + 1] - b.context[s] + p; row >= b.first_row[s])
           states_[static_cast<std::size_t>(row)] = state;
       }
@@ -92,27 +138,16 @@ class FakeModel final : public StepModel {
       const int from = b.logit_rows[l];
       logits_of(states_[static_cast<std::size_t>(from)], b.tokens[from], shape_.predictable, row(l));
     }
+    EXPECT_LE(hiddens_ = b.hiddens, shape_.max_rows);
+    for (int h = 0; h < b.hiddens; ++h) hidden_[static_cast<std::size_t>(h)] = states_[static_cast<std::size_t>(b.hidden_rows[h])];
     return logits_.data();
   }
-  void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override {
-    impl<kernels::sample, Ref>::run({}, {logits, params, sorted_.data(), order_.data(), tokens, rows, shape_.vocab, shape_.vocab});
-  }
-  [[nodiscard]] int vocab() const override { return shape_.vocab; }
-  [[nodiscard]] int max_position() const override { return shape_.max_position; }
-  [[nodiscard]] int context_tokens() const override { return shape_.context_tokens; }
-  [[nodiscard]] int max_rows() const override { return shape_.max_rows; }
-  [[nodiscard]] int max_seqs() const override { return shape_.max_seqs; }
-  [[nodiscard]] int max_logits() const override { return shape_.max_rows; }
-
-  long steps = 0;
-  std::vector<int> rows_seen, seqs_seen;  // of every step
-
- private:
   std::span<float> row(int i) {
     return std::span(logits_).subspan(static_cast<std::size_t>(i * shape_.vocab), static_cast<std::size_t>(shape_.vocab));
   }
   FakeShape shape_;
-  std::vector<std::uint64_t> cells_, states_;
+  std::vector<std::uint64_t> cells_, draft_cells_, states_, hidden_;
+  int hiddens_ = 0;  // kept last
   std::vector<float> logits_, sorted_;
   std::vector<int> order_;
 };

@@ -132,6 +132,22 @@ TEST(Loader, LeavesOutLayersThatDraft) {
   EXPECT_TRUE(mentions(refusal(c), "model.layers.2x")) << refusal(c);
 }
 
+TEST(Loader, NamesTheLayerThatWouldDraftAndIsNotThere) {
+  test::TempDir dir;
+  test::RandomCheckpoint{.architecture = "DeepseekV3ForCausalLM", .dense_layers = {0}}.fill().write(dir.path());
+  const std::string config = dir.path() + "/config.json";
+  std::string text(std::istreambuf_iterator<char>(std::ifstream(config).rdbuf()), {});
+  text.insert(text.rfind('}'), ", \"num_nextn_predict_layers\": 1");
+  std::ofstream(config) << text;
+  ExecutorOptions o;
+  o.model_dir = dir.path();
+  EXPECT_NO_THROW(Executor(o, universal_builds()));
+  o.draft_layers = 1;
+  test::expect_error(
+      [&] { Executor(o, universal_builds()); },
+      "model.layers.2.eh_proj.weight: missing; config.json announces this layer, which drafts: use --method ngram or none");
+}
+
 TEST(Loader, RefusesMixedTypesThatWouldLosePrecision) {
   auto c = checkpoint();
   auto& t = c.at("model.layers.0.mlp.down_proj.weight");

@@ -1,6 +1,8 @@
 // A decode step allocates nothing: operator new is counted over many steps, sampling included, on every thread.
 #include <gtest/gtest.h>
 
+#include "atom/engine/engine.hpp"
+#include "atom/engine/executor.hpp"
 #include "atom/engine/session.hpp"
 #include "atom/engine/universal.hpp"
 
@@ -44,6 +46,31 @@ TEST(DecodeStep, AllocatesNothing) {
       if (!slow || backend[0] == 'c')
         for (const char* quant : {"none", "int8"})
           for (int tp : {1, 2}) expect_no_news(dir.path(), backend, quant, tp);
+  }
+}
+
+// The same of whole requests whose drafts a layer of the model makes.
+TEST(DraftingStep, AllocatesNothing) {
+  for (int tp : {1, 2}) {
+    ExecutorOptions o;
+    o.model_dir = std::string(ATOM_DEMO_MODEL) + "/../mtp-demo";
+    o.tensor_parallel_size = tp;
+    o.threads = 2;
+    o.context_tokens = 320;
+    EngineConfig config{.max_num_seqs = 4, .max_num_batched_tokens = 48};
+    config.speculative_config.method = "mtp";
+    config.speculative_config.num_speculative_tokens = 3;
+    LLMEngine engine = LLMEngine::load(o, universal_builds(), config);
+    SamplingParams p;
+    p.ignore_eos = true;
+    p.max_tokens = 40;
+    for (int i = 0; i < 6; ++i)
+      ASSERT_TRUE(engine.add({.prompt = std::vector<int>(static_cast<std::size_t>(10 + 20 * i), 100 + i), .params = p}).ok());
+    engine.step();
+    const long before = test::news.load();
+    while (engine.step()) {}
+    EXPECT_EQ(test::news.load() - before, 0) << "tp " << tp;
+    EXPECT_GT(engine.stats().speculation.accepted(), 0u);
   }
 }
 

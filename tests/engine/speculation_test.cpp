@@ -6,7 +6,7 @@
 #include "atom/engine/engine.hpp"
 
 #include "checkpoints.hpp"
-#include "fake_model.hpp"
+#include "watched_drafts.hpp"
 
 namespace atom::engine {
 namespace {
@@ -305,6 +305,74 @@ TEST(Speculation, BAD48WhatCannotWorkIsRefused) {
   test::expect_error([&] { LLMEngine(few, std::nullopt, with_drafts(2)); },
                      "num_speculative_tokens: 2 for each of 4 sequences need 12 rows of logits per step, and the model was "
                      "prepared for 4");
+}
+
+EngineConfig with_layer(int drafts, EngineConfig config = {}) {
+  config = with_drafts(drafts, config);
+  config.speculative_config.method = "mtp";
+  return config;
+}
+
+// Whoever computed a page: its rows of the drafting layer are what the text of everybody who finds it says, also where texts part
+// with the page's end, and where the one who computed it ended in that very step.
+TEST(MtpProposer, PagesOfThePrefixCacheHoldTheDraftersRows) {
+  const FakeShape shape{.draft_layers = 1};
+  FakeModel model(shape);
+  std::uint64_t rows = 0;
+  const EngineConfig config = with_layer(3);
+  LLMEngine engine(model, fake::fake_tokenizer(), config, std::make_unique<fake::WatchedDrafts>(config, model, rows));
+  SamplingParams p;
+  p.temperature = 0;
+  p.ignore_eos = true;
+  p.seed = 0;
+  Ids text(48);
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<int>(i * 5 % 23);
+  const auto ask = [&](int next, int answer) {
+    Ids prompt = text;
+    prompt.push_back(next);
+    p.max_tokens = answer;
+    const Prompt prompts[] = {prompt};
+    const auto before = engine.stats().tokens_from_cache;
+    expect_oracle(engine.generate(prompts, p).front(), prompt, p, shape);
+    return static_cast<int>(engine.stats().tokens_from_cache - before);
+  };
+  EXPECT_EQ(ask(1, 1), 0);
+  EXPECT_EQ(ask(1, 30), 48) << "an answer of one token ends with its prompt's step";
+  EXPECT_EQ(ask(2, 30), 32) << "the third page was made for another token behind it";
+  EXPECT_EQ(ask(2, 1), 48);
+  EXPECT_EQ(ask(1, 1), 48);
+  EXPECT_GT(rows, 5u * 49);
+}
+
+TEST(MtpProposer, DraftsAsManyAsAreWantedWhereverAPageEnds) {
+  for (const int k : {1, 2, 4, 16}) {
+    const FakeShape shape{.predictable = true, .draft_layers = 1};
+    FakeModel model(shape);
+    std::uint64_t rows = 0;
+    const EngineConfig config = with_layer(k);
+    LLMEngine engine(model, fake::fake_tokenizer(), config, std::make_unique<fake::WatchedDrafts>(config, model, rows));
+    SamplingParams p;
+    p.temperature = 0;
+    p.ignore_eos = true;
+    p.max_tokens = 120;
+    p.seed = 0;
+    const Ids prompt = {1, 2, 3};
+    const Prompt prompts[] = {prompt};
+    const auto out = engine.generate(prompts, p);
+    expect_oracle(out.front(), prompt, p, shape);
+    const SpeculationStats s = engine.stats().speculation;
+    EXPECT_GT(s.accepted(), 20u);
+    EXPECT_LE(s.forwards() - s.offered[static_cast<std::size_t>(k)], 16u) << "fewer only near max_tokens";
+    EXPECT_GE(model.drafts, model.steps) << "every step has the layer's rows, also without drafts";
+    EXPECT_LE(model.drafts, model.steps * k);
+  }
+}
+
+TEST(MtpProposer, NeedsAModelWithTheLayer) {
+  FakeModel model;
+  test::expect_error([&] { LLMEngine(model, std::nullopt, with_layer(2)); },
+                     "speculative_config.method: drafts come of 1 layer of the model, which was loaded with 0; set "
+                     "ExecutorOptions::draft_layers, or use ngram");
 }
 
 TEST(Speculation, RepetitiveTextTakesFewerSteps) {

@@ -6,6 +6,7 @@
 //                                                              least recently released first
 // A name is a chained hash of the tokens up to the page's end. It is a hint, never proof: a hit counts only if the page's tokens
 // are equal and the page before it is the same page. Names are given after the forward pass that filled the page (publish).
+// Where a page holds more than keys and values of its own tokens, the name covers what else that was made of (ahead).
 // To extend: another eviction order is a change to release() and take() alone.
 #include <cstdint>
 #include <optional>
@@ -67,10 +68,12 @@ class BlockTable {
 /// Not for several threads at once. Everything after construction is noexcept and allocates nothing.
 class BlockManager {
  public:
-  /// hash(parent, tokens of one page, seed). Tests bring worse ones.
-  using Hash = PrefixHash (*)(const PrefixHash& parent, const int* tokens, std::uint64_t seed) noexcept;
-  /// blocks >= 1. seed: make it random, so that nobody can prepare prompts that collide. hash: null for XXH3.
-  explicit BlockManager(int blocks, std::uint64_t seed = 0, Hash hash = nullptr);
+  static constexpr int most_ahead = 1;
+  /// hash(parent, tokens of one page and those ahead, seed). Tests bring worse ones.
+  using Hash = PrefixHash (*)(const PrefixHash& parent, std::span<const int> tokens, std::uint64_t seed) noexcept;
+  /// blocks >= 1. seed: make it random, so that nobody can prepare prompts that collide. hash: null for XXH3. ahead: so many
+  /// tokens behind a page have a part in what it holds, so that only texts which agree there too share it.
+  explicit BlockManager(int blocks, std::uint64_t seed = 0, Hash hash = nullptr, int ahead = 0);
   ~BlockManager();
   BlockManager(const BlockManager&) = delete;
   BlockManager& operator=(const BlockManager&) = delete;
@@ -81,13 +84,15 @@ class BlockManager {
   int allocate(BlockTable& table, std::span<const int> tokens, std::optional<std::uint64_t> salt, int keep_free = 0) noexcept;
   /// Adds pages until the table holds `tokens`. False, and nothing changed, when there are not enough.
   bool grow(BlockTable& table, int tokens) noexcept;
-  /// Names the pages that `tokens`, all computed by now, fill. To be called only for tables allocated with a salt.
+  /// Names the pages that `tokens` fill, which are all computed by now, but for those ahead. To be called only for tables
+  /// allocated with a salt.
   void publish(BlockTable& table, std::span<const int> tokens) noexcept;
   /// Gives all pages back. The last ones are evicted first: a prefix is worth nothing without its beginning.
   void release(BlockTable& table) noexcept;
   /// Forgets all names.
   void clear_cache() noexcept;
 
+  [[nodiscard]] int ahead() const noexcept { return ahead_; }
   [[nodiscard]] int total() const noexcept { return static_cast<int>(blocks_.size()); }
   [[nodiscard]] int vacant() const noexcept { return static_cast<int>(vacant_.size()); }
   [[nodiscard]] int cached() const noexcept { return cached_; }
@@ -105,12 +110,16 @@ class BlockManager {
     std::uint64_t serial = 0;        // of the content; 0: no name
     std::uint64_t parent = 0;        // serial of the page before it; of a first page the salt
     PrefixHash hash;
-    int tokens[page] = {};
+    int tokens[page + most_ahead] = {};
   };
   Block& at(int id) noexcept { return blocks_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] const Block& at(int id) const noexcept { return blocks_[static_cast<std::size_t>(id)]; }
 
-  [[nodiscard]] bool holds(int id, const Prefix& parent, const int* tokens) const noexcept;
+  /// A page of `text`, and the tokens ahead of it.
+  [[nodiscard]] std::span<const int> named(std::span<const int> text, int index) const noexcept {
+    return text.subspan(static_cast<std::size_t>(index * page), static_cast<std::size_t>(page + ahead_));
+  }
+  [[nodiscard]] bool holds(int id, const Prefix& parent, std::span<const int> tokens) const noexcept;
   int take() noexcept;
   void claim(int id) noexcept;
   void drop_name(int id) noexcept;
@@ -129,6 +138,7 @@ class BlockManager {
   int cached_ = 0, oldest_ = none, newest_ = none;
   std::uint64_t serials_ = 0, seed_;
   Hash hash_;
+  int ahead_;
 };
 
 inline BlockTable::~BlockTable() {

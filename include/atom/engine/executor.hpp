@@ -49,8 +49,7 @@ class Executor final : public StepModel {
   ~Executor() override;
 
   float* forward(const Batch& batch) noexcept override;
-  /// One pass of a drafting layer, below options.draft_layers; see AnyModel::draft. As forward() otherwise.
-  float* draft(const Batch& batch, int layer = 0) noexcept;
+  float* draft(const Batch& batch, int layer) noexcept override;
   void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override;
   float* host(float* logits, int rows) noexcept override;
 
@@ -67,6 +66,7 @@ class Executor final : public StepModel {
   [[nodiscard]] int max_rows() const override;
   [[nodiscard]] int max_seqs() const override;
   [[nodiscard]] int max_logits() const override;
+  [[nodiscard]] int draft_layers() const override;  ///< ExecutorOptions'
   /// What one step over `batch` launches on one rank, by a dry run.
   [[nodiscard]] Plan plan(const Batch& batch) const;
   /// One step over `batch`, and sampling its logits: the seconds each launch of the first rank took, in the plan's order; sample is

@@ -15,8 +15,9 @@ namespace atom::engine {
 
 class ModelRunner {
  public:
-  /// config: resolved. blocks lends the page that padding writes to, if config.batch_buckets asks for padding.
-  ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks);
+  /// config: resolved. blocks lends the page that padding writes to, if config.batch_buckets asks for padding. keep_hidden: steps
+  /// keep the hidden states of all rows, for layers that draft.
+  ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks, bool keep_hidden);
 
   /// Runs the step. Returns (step.size()): the tokens drawn for each sequence, none where some remain: drafts that the model would
   /// have drawn itself, then one more. Valid until the next call. Their log probabilities are appended to the sequences' outputs.
@@ -39,6 +40,7 @@ class ModelRunner {
   std::vector<int> table_;                       // (seqs, stride)
   std::vector<int> first_row_, context_;         // (seqs + 1), (seqs)
   std::vector<int> logit_rows_;                  // (logits)
+  std::vector<int> hidden_rows_;                 // (rows): all of them; or empty
   std::vector<kernels::SampleParams> params_;    // (logits)
   std::vector<int> drawn_;                       // (logits)
   std::vector<std::span<const int>> result_;     // (seqs)

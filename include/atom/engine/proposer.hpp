@@ -4,19 +4,18 @@
 // logits, edits and random number it would have had without drafts; so answers are the same tokens whatever is proposed, also at a
 // temperature: to accept d where p(d) is what the draw says, and else to keep that draw, which is not d, is the rule of Leviathan
 // et al. 2022 (https://arxiv.org/abs/2211.17192) for drafts that are certain.
-// To extend: derive, and name it in make_proposer(), or pass it to LLMEngine. One that runs a model of its own finds the rows that
-// were just computed in `batch`: their pages, and which of them are part of the text now.
+// To extend: derive, and add a row to the table of methods (src/engine/proposer.cpp), or pass it to LLMEngine. One that runs a
+// model finds the rows that were just computed in `batch`: their pages, and which of them are part of the text now.
 #include <memory>
 #include <span>
 
-#include "atom/engine/context.hpp"
-#include "atom/engine/speculative_config.hpp"
+#include "atom/engine/engine_config.hpp"
 
 namespace atom::engine {
 
 /// One sequence of the step that has just run, in the order of its batch.
 struct Drafting {
-  std::span<const int> tokens;  // prompt and answer, with what this step drew; empty: the answer has ended, and its pages are gone
+  std::span<const int> tokens;  // prompt and answer, with what this step drew; behind the end of an answer there may be more
   std::span<const int> pages;   // of the sequence
   int computed = 0;             // tokens whose keys and values are in the cache
   int kept = 0;                 // of its rows in this step, from the first: those that are part of `tokens`; others are void
@@ -29,8 +28,12 @@ class Proposer {
   virtual ~Proposer() = default;
   /// The ids it may draft lie below; 0: those of the sequence itself. Must be the model's where it is not 0.
   [[nodiscard]] virtual int vocab() const noexcept { return 0; }
-  /// After every step. batch: as it ran; its arrays are the host's. Allocates nothing. A draft outside the vocabulary ends its
-  /// list.
+  /// Of the model's layers that draft, it runs so many behind every step. Where there are any, steps keep the hidden states of all
+  /// their rows in order (Batch::hidden_rows), and pages hold rows of those layers besides, each made of the token behind its own
+  /// too: so pages are shared only among texts that agree there, and drafts have pages while there are enough.
+  [[nodiscard]] virtual int layers() const noexcept { return 0; }
+  /// After every step, also for answers that end with it: others may find their pages. batch: as it ran; its arrays are the host's.
+  /// Allocates nothing. A draft outside the vocabulary ends its list.
   virtual void propose(const Batch& batch, std::span<Drafting> step) noexcept = 0;
 };
 
@@ -49,7 +52,10 @@ class NgramProposer final : public Proposer {
   int min_, max_;
 };
 
-/// The one that config.method names; null: there is no method. Throws atom::Error.
-std::unique_ptr<Proposer> make_proposer(const SpeculativeConfig& config);
+/// The one that config.speculative_config.method names; null: there is no method. config: resolved; model: what it drafts for, and
+/// maybe with; must outlive it. Throws atom::Error.
+std::unique_ptr<Proposer> make_proposer(const EngineConfig& config, StepModel& model);
+/// The layers() of that one: what ExecutorOptions::draft_layers has to be.
+[[nodiscard]] int draft_layers(const SpeculativeConfig& config);
 
 }  // namespace atom::engine

@@ -38,6 +38,10 @@ class Scheduler {
   /// The next step; empty when there is nothing to do. Valid until the next call. now: seconds.
   std::span<const Scheduled> schedule(double now) noexcept;
 
+  /// Gives a sequence pages for so many drafts behind its text; returns how many have one. A page for drafts alone is taken only
+  /// while there is one for every running sequence.
+  int make_room(Sequence& sequence, int drafts) noexcept;
+
   [[nodiscard]] int waiting() const noexcept { return waiting_; }
   [[nodiscard]] int running() const noexcept { return static_cast<int>(running_.size()); }
   [[nodiscard]] std::uint64_t preemptions() const noexcept { return preemptions_; }

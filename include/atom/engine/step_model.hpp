@@ -15,17 +15,21 @@ class StepModel {
   /// One step. Sequences may bring one row or many, in any mix. Returns (batch.logits, vocab) float where the model has them,
   /// which may be a device: for sample() and host(), valid until the next call.
   virtual float* forward(const Batch& batch) noexcept = 0;
+  /// As forward(), of a drafting layer below draft_layers(): row r starts from hidden state batch.hidden_from[r] of those kept last
+  /// (Batch::hidden_rows), of the position before its token. Null where there is none.
+  virtual float* draft(const Batch& /*batch*/, int /*layer*/) noexcept { return nullptr; }
   /// The first `rows` rows of what forward() returned where the caller may read and edit them, valid as long.
   [[nodiscard]] virtual float* host(float* logits, [[maybe_unused]] int rows) noexcept { return logits; }
-  /// One token for each of `rows` rows of logits, as forward() or host() returned them; see kernels::sample.
+  /// One token for each of `rows` rows of logits, as forward(), draft() or host() returned them; see kernels::sample.
   virtual void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept = 0;
 
   [[nodiscard]] virtual int vocab() const = 0;
-  [[nodiscard]] virtual int max_position() const = 0;    ///< tokens of the longest sequence it was trained for
-  [[nodiscard]] virtual int context_tokens() const = 0;  ///< tokens the cache holds, all sequences together; whole pages
-  [[nodiscard]] virtual int max_rows() const = 0;        ///< tokens per step
-  [[nodiscard]] virtual int max_seqs() const = 0;        ///< sequences per step
-  [[nodiscard]] virtual int max_logits() const = 0;      ///< rows of logits per step
+  [[nodiscard]] virtual int max_position() const = 0;           ///< tokens of the longest sequence it was trained for
+  [[nodiscard]] virtual int context_tokens() const = 0;         ///< tokens the cache holds, all sequences together; whole pages
+  [[nodiscard]] virtual int max_rows() const = 0;               ///< tokens per step
+  [[nodiscard]] virtual int max_seqs() const = 0;               ///< sequences per step
+  [[nodiscard]] virtual int max_logits() const = 0;             ///< rows of logits per step
+  [[nodiscard]] virtual int draft_layers() const { return 0; }  ///< that draft() runs
 };
 
 }  // namespace atom::engine
