@@ -1,11 +1,11 @@
 # atom_add_model(<name> CONFIG config.json [FAMILY Qwen3] [BACKEND Cpu|Ref] [QUANT none|int8] [ACT bf16|f32] [KV bf16|f32]
-#                [WEIGHTS bf16|f16|f32] [TP n])
+#                [WEIGHTS bf16|f16|f32] [TP n] [EP 1|n])
 # Adds the executable atom-<name>: every subcommand of `atom`, and one build, in which each dimension of config.json is a constant.
 # WEIGHTS: the checkpoint's element type, where it is not what config.json says. docs/specialised_binaries.md
 set(ATOM_MODEL_MAIN ${CMAKE_CURRENT_LIST_DIR}/model_main.cpp.in CACHE INTERNAL "main of a program for one model")
 
 function(atom_add_model name)
-  set(choices FAMILY BACKEND QUANT ACT KV WEIGHTS TP)
+  set(choices FAMILY BACKEND QUANT ACT KV WEIGHTS TP EP)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "CONFIG;${choices}" "")
   if(ARG_UNPARSED_ARGUMENTS OR ARG_KEYWORDS_MISSING_VALUES OR NOT ARG_CONFIG)
     message(FATAL_ERROR "atom_add_model(${name}): expected CONFIG config.json, and optionally ${choices} with a value each; "

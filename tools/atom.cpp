@@ -201,6 +201,7 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
   option(build_app, "tensor-parallel-size", build_options.tensor_parallel_size, "Ranks, as threads of one process", ",-t,--tp")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
+  build_app->add_flag("--enable-expert-parallel", build_options.enable_expert_parallel, "Ranks share experts out, whole");
   build_app->callback([&] { status = build(build_options); });
 
   GenerateOptions generate_options;

@@ -195,8 +195,14 @@ DType weights_type(const std::string& dir, DType otherwise) {
 int build(const BuildOptions& o) {
   if (o.model.empty()) throw Error("--model: no model given, and the demo model is not beside this program");
   const auto config = engine::read_config(o.model);
-  const BuildChoice choice{name_of_model(o.model), o.backend, o.quant, o.activation, o.kv, weights_type(o.model, config.dtype),
-                           o.tensor_parallel_size};
+  const BuildChoice choice{name_of_model(o.model),
+                           o.backend,
+                           o.quant,
+                           o.activation,
+                           o.kv,
+                           weights_type(o.model, config.dtype),
+                           o.tensor_parallel_size,
+                           o.enable_expert_parallel ? o.tensor_parallel_size : 1};
   const std::string header = build_header(choice, config.spec);
 
   const Arguments arguments = compiler_arguments();

@@ -53,6 +53,9 @@ void check(const BuildChoice& c, const model::ModelSpec& spec) {
   if (c.quant == "int8" && c.weights != DType::bf16)
     refuse("--quant int8: quantises a BF16 checkpoint, and this one is " + std::string(name_of(c.weights)) + "; use --quant none");
   if (c.tp < 1 || c.tp > 64) refuse("--tp " + std::to_string(c.tp) + ": must be between 1 and 64");
+  if (c.ep != 1 && c.ep != c.tp)
+    refuse("--ep " + std::to_string(c.ep) + ": is 1, which cuts every expert, or as many as --tp, " + std::to_string(c.tp));
+  if (c.ep != 1 && spec.moe.experts == 0) refuse("--ep " + std::to_string(c.ep) + ": this model has no experts; leave it out");
   const model::LatentSpec& l = spec.attn.latent;
   const auto fits = [&] {
     if (l) return l.rank % 32 == 0 && l.rope % 32 == 0 && l.nope % 32 == 0 && l.value % 32 == 0 && l.value <= spec.attn.head_dim;
@@ -127,7 +130,8 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                 .top_groups = " << top_groups << ",\n"
       << "                                                 .shared = " << shared << ",\n"
       << "                                                 .dense_layers = {" << listed(dense_layers) << "}}};\n"
-      << "  static constexpr model::Parallel parallel{.tp = " << c.tp << "};\n"
+      << "  static constexpr model::Parallel parallel{.tp = " << c.tp << (c.ep == 1 ? "" : ", .ep = " + std::to_string(c.ep))
+      << "};\n"
       << "  using backend = " << (c.backend == "cpu" ? "Cpu" : "Ref") << ";\n"
       << "  using act = " << type_of(c.activation) << ";\n"
       << "  using kv = " << type_of(c.kv.empty() ? c.activation : c.kv) << ";\n"

@@ -14,6 +14,7 @@ struct BuildChoice {
   std::string backend = "cpu", quant = "none", activation = "bf16", kv;  // kv: empty, as activation
   DType weights = DType::bf16;                                           // of the checkpoint
   int tp = 1;
+  int ep = 1;  // 1, or tp: ranks share experts out
 };
 
 /// "Llama", "Qwen2", ...

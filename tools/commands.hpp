@@ -84,6 +84,7 @@ struct BuildOptions {
   std::string model, output;
   std::string backend = "cpu", activation = "bf16", quant = "none", kv;
   int tensor_parallel_size = 1;
+  bool enable_expert_parallel = false;
 };
 
 struct GenerateOptions {

@@ -32,6 +32,7 @@ int main(int argc, char** argv) try {
   app.add_option("--weights", weights, "The checkpoint's elements: bf16, f16 or f32; default: what config.json says")
       ->transform(CLI::CheckedTransformer(types, CLI::ignore_case));
   app.add_option("--tp", choice.tp, "Ranks of tensor parallelism")->capture_default_str();
+  app.add_option("--ep", choice.ep, "Ranks that share experts out: 1, none does, or as --tp")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   choice.backend = CLI::detail::to_lower(choice.backend);

@@ -1,6 +1,6 @@
 #pragma once
-// The universal builds: one per kind of head, weight type, scheme, activation type and backend; every other dimension, and the
-// number of ranks, is a hole that config.json and the operator fill.
+// The universal builds: one per kind of head, weight type, scheme, activation type and backend; every other dimension, the number
+// of ranks, and whether they share experts out, is a hole that config.json and the operator fill.
 #include "atom/engine/registry.hpp"
 #include "atom/ops/gpu_types.hpp"
 
@@ -36,7 +36,7 @@ template <gpu::Target B> inline constexpr int universal_window<B> = 0;  // nor w
 
 template <Arch A, Heads H, class B, class T, class Body, class Head> struct universal {
   static constexpr ModelSpec spec = universal_spec(A, H, universal_window<B>);
-  static constexpr Parallel parallel{.tp = universal_ranks<B>};
+  static constexpr Parallel parallel{.tp = universal_ranks<B>, .ep = spec.moe.experts == 0 ? 1 : universal_ranks<B>};
   using backend = B;
   using act = T;
   using kv = T;

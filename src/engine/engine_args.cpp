@@ -132,6 +132,7 @@ EngineArgs default_args(const Registry& builds) {
   args.quant = only.quant;
   args.activation = only.act == DType::f32 ? "f32" : "bf16";
   if (only.tp != dynamic) args.tensor_parallel_size = only.tp;
+  if (only.ep != dynamic) args.enable_expert_parallel = only.ep > 1;
   return args;
 }
 
@@ -144,6 +145,7 @@ ExecutorOptions model_options(const EngineArgs& a) {
   o.dummy = a.load_dummy;
   o.gemm = a.gpu_gemm;
   o.tensor_parallel_size = a.tensor_parallel_size;
+  o.expert_parallel = a.enable_expert_parallel;
   o.threads = a.threads;
   o.cpu_mask = a.cpu_mask;
   return o;

@@ -24,14 +24,22 @@ struct RankState {
 };
 
 // The run-time half of model::check: what a specialised build refuses to compile, a universal build refuses to load.
-void check_ranks(const model::ModelSpec& s, int tp) {
+void check_ranks(const model::ModelSpec& s, int tp, bool expert_parallel) {
   const auto refuse = [&](const std::string& why) { throw Error("--tensor-parallel-size " + std::to_string(tp) + ": " + why); };
   if (tp < 1 || tp > 64) refuse("must be between 1 and 64");
   if (s.attn.heads % tp != 0) refuse("must divide the model's " + std::to_string(s.attn.heads) + " attention heads");
   if (s.attn.kv_heads % tp != 0 && tp % s.attn.kv_heads != 0)
     refuse("must divide the model's " + std::to_string(s.attn.kv_heads) + " KV heads, or be a multiple of them");
   if (s.d_ff % tp != 0) refuse("must divide intermediate_size " + std::to_string(s.d_ff));
-  if (s.moe.d_ff % tp != 0) refuse("must divide the experts' intermediate size " + std::to_string(s.moe.d_ff));
+  if (s.moe.d_ff * s.moe.shared % tp != 0)
+    refuse("must divide the shared experts' intermediate size " + std::to_string(s.moe.d_ff * s.moe.shared));
+  if (expert_parallel && s.moe.experts == 0)
+    throw Error("--enable-expert-parallel: this model has no experts; leave it out, --tensor-parallel-size cuts the model");
+  if (expert_parallel && s.moe.experts < tp)
+    refuse("with --enable-expert-parallel every rank needs an expert, and the model has " + std::to_string(s.moe.experts));
+  if (!expert_parallel && s.moe.d_ff % tp != 0)
+    refuse("must divide the experts' intermediate size " + std::to_string(s.moe.d_ff) +
+           "; or --enable-expert-parallel shares whole experts out");
 }
 
 Dummy dummy_of(const std::string& name) {
@@ -126,13 +134,14 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   State& s = *state_;
   const model::ModelSpec& spec = s.config.spec;
   const int tp = options.tensor_parallel_size, drafts = options.draft_layers, cached_layers = spec.layers + drafts;
-  check_ranks(spec, tp);
+  check_ranks(spec, tp, options.expert_parallel);
+  const int ep = options.expert_parallel ? tp : 1;
   if (drafts < 0 || drafts > spec.mtp_layers || cached_layers > model::most_layers)
     throw Error(options.model_dir + "/config.json: num_nextn_predict_layers: " + std::to_string(spec.mtp_layers) + ", and " +
                 std::to_string(drafts) + " of them would have to draft" + otherwise);
   s.draft_layers = drafts;
   const NamedTensor* table = s.checkpoint ? s.checkpoint->find("model.embed_tokens.weight") : nullptr;
-  const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp};
+  const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp, ep};
   s.variant = &builds.choose(wanted);
   const DeviceKind& kind = *s.variant->device;
   s.max_position =
@@ -155,7 +164,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
                 " CPUs of " + options.cpu_mask + "; name more, or lower --threads or --tensor-parallel-size");
   const std::vector<Place> places = place(cpus, tp, each);
   const auto weights_of = [&](int r) {
-    return RankWeights(s.checkpoint ? &*s.checkpoint : nullptr, s.dummy, s.config.dtype, spec, {r, tp},
+    return RankWeights(s.checkpoint ? &*s.checkpoint : nullptr, s.dummy, s.config.dtype, spec, {r, tp, ep},
                        r == 0 ? options.progress : nullptr);
   };
   std::size_t taken = Block::rounded(s.memory.rope_table);
@@ -163,7 +172,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   s.ranks.resize(static_cast<std::size_t>(tp));
   for (int r = 0; r < tp; ++r) {
     RankState& rank = s.ranks[static_cast<std::size_t>(r)];
-    const model::Rank which{r, tp};
+    const model::Rank which{r, tp, ep};
     rank.request = {spec, which, s.limits, each, places[static_cast<std::size_t>(r)], options.gemm};
     rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);

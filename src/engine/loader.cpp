@@ -39,6 +39,7 @@ struct Item {
   int part_count = 0;
   int rows = 0, cols = 0;  // this rank's shape
   bool in_file = false;
+  bool elsewhere = false;            // another rank's expert: accounted for, not read
   std::size_t period = 0;            // of a dummy's elements, which repeat; 0: every element is stored
   std::size_t at = 0, scale_at = 0;  // offsets into the block
 };
@@ -88,6 +89,8 @@ std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model
     if (ref.when != model::Bias::never && !model::has(whole, ref.when)) continue;
     Item item;
     item.ref = &ref;
+    const Share experts = model::expert_share(whole.moe.experts, rank);
+    item.elsewhere = ref.expert >= 0 && (ref.expert < experts.begin || ref.expert >= experts.begin + experts.count);
     const auto* pack = packed(ref.name);
     const Share cols = col_share(whole, rank, ref);
     item.cols = cols.count;
@@ -365,8 +368,9 @@ struct Placed {
   WeightBytes bytes;
 };
 
-// Decides which parameters stay in the file and where the others go.
+// Decides which parameters stay in the file and where the others go. Those of other ranks end here.
 Placed place(std::vector<Item> items) {
+  std::erase_if(items, [](const Item& item) { return item.elsewhere; });
   Placed p{std::move(items), {}};
   const auto reserve = [&](std::size_t bytes) {
     const std::size_t at = p.bytes.copied;

@@ -62,6 +62,10 @@ const Variant& Registry::choose(const Wanted& w) const {
        "use --activation f32 or bf16"},
       {[&](const Variant& v) { return model::admits(v.tp, w.tp); }, "--tensor-parallel-size " + std::to_string(w.tp),
        "use a size that a build of this binary was made for, or atom build --tensor-parallel-size"},
+      {[&](const Variant& v) { return model::admits(v.ep, w.ep); },
+       w.ep > 1 ? "--enable-expert-parallel" : "experts that every rank has a part of",
+       w.ep > 1 ? "leave it out, or use a program whose builds may share experts out"
+                : "add --enable-expert-parallel: the builds of this program share experts out"},
   };
   std::vector<const Variant*> left;
   for (const auto& v : variants_) left.push_back(&v);

@@ -22,7 +22,8 @@ constexpr auto speculative = &Args::speculative_config;
 constexpr std::string_view no_data_parallel =
     "data parallelism is not built; start one program per copy of the model and share requests out among them, or use "
     "tensor_parallel_size";
-constexpr std::string_view no_experts = "experts are cut by tensor_parallel_size alone; leave it out";
+constexpr std::string_view no_experts =
+    "how experts are computed and where rows go is chosen by type when the program is compiled; leave it out";
 constexpr std::string_view no_draft_model =
     "drafts come from the text itself or of the model's own layers, no method with another model is built; leave it out";
 constexpr std::string_view no_made_up = "only what the model would have drawn is accepted; leave it out";
@@ -88,6 +89,11 @@ constexpr Setting table[] = {
      .low = 1,
      .high = 64,
      .alias = "-t, -tp"},
+    {.group = G::model,
+     .field = "enable_expert_parallel",
+     .place = at<&Args::enable_expert_parallel>,
+     .meaning =
+         "Ranks share the experts of a mixture out, whole, and send rows to each other; else each has a part of every expert"},
     {.group = G::model,
      .field = "threads",
      .place = at<&Args::threads>,
@@ -358,12 +364,6 @@ constexpr Setting table[] = {
      .meaning = "Attention by copy, the rest by rank",
      .effect = E::fixed,
      .why = no_data_parallel},
-    {.group = G::parallel,
-     .field = "enable_expert_parallel",
-     .place = at<&Args::enable_expert_parallel>,
-     .meaning = "Share experts out over ranks",
-     .effect = E::fixed,
-     .why = no_experts},
     {.group = G::parallel,
      .field = "master_addr",
      .place = at<&Args::master_addr>,

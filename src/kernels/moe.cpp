@@ -7,6 +7,7 @@
 #include "atom/ops/moe_cpu.hpp"
 
 #include "cpu/dispatch.hpp"
+#include "cpu/weighted_rows.hpp"
 
 namespace atom {
 namespace {
@@ -110,25 +111,12 @@ void impl<kernels::sort_by_expert, Cpu>::run(Cpu::stream, const kernels::sort_by
 
 template <cpu::Activation T>
 void impl<kernels::combine_experts<T>, Cpu>::run(Cpu::stream pool, const typename kernels::combine_experts<T>::args& a) noexcept {
-  constexpr int block = 256;  // columns whose sums stay in registers and L1
   cpu::for_rows(pool, a.rows, (a.top_k + 1) * a.cols, [&](int first, int count) {
     for (int r = first; r < first + count; ++r) {
-      const int* slot = a.slot + static_cast<std::ptrdiff_t>(r) * a.top_k;
-      const float* weight = a.weight + static_cast<std::ptrdiff_t>(r) * a.top_k;
-      T* y = a.y + static_cast<std::ptrdiff_t>(r) * a.ldy;
-      for (int c = 0; c < a.cols; c += block) {
-        const int n = std::min(block, a.cols - c);
-        float sum[block] = {};
-        for (int k = 0; k < a.top_k; ++k) {
-          const T* x = a.x + static_cast<std::ptrdiff_t>(slot[k]) * a.cols + c;
-          for (int i = 0; i < n; ++i) sum[i] += weight[k] * static_cast<float>(x[i]);
-        }
-        if (a.plus) {
-          const T* plus = a.plus + static_cast<std::ptrdiff_t>(r) * a.cols + c;
-          for (int i = 0; i < n; ++i) sum[i] += static_cast<float>(plus[i]);
-        }
-        for (int i = 0; i < n; ++i) y[c + i] = T(sum[i]);
-      }
+      const std::ptrdiff_t choice = static_cast<std::ptrdiff_t>(r) * a.top_k;
+      const auto row = [&](int k) { return a.x + static_cast<std::ptrdiff_t>(a.slot[choice + k]) * a.cols; };
+      cpu::weighted_sum(row, a.weight + choice, a.top_k, a.plus ? a.plus + static_cast<std::ptrdiff_t>(r) * a.cols : nullptr,
+                        a.y + static_cast<std::ptrdiff_t>(r) * a.ldy, a.cols);
     }
   });
 }

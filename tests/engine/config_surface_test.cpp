@@ -308,7 +308,7 @@ TEST_F(Settings, BadValuesAreNamed) {
       {"num_speculative_tokens", "17", "x: must be between 1 and 16, not 17"},
       {"prompt_lookup_min", "0", "x: must be between 1 and 1024, not 0"},
       {"pipeline_parallel_size", "2", "x: only tensor_parallel_size cuts a model"},
-      {"moe_backend", "mega", "x: experts are cut by tensor_parallel_size alone"},
+      {"moe_backend", "mega", "x: how experts are computed and where rows go"},
   };
   for (const auto& c : cases) {
     EngineArgs args;
@@ -345,8 +345,7 @@ TEST_F(Settings, ValuesThatDidNotComeAsTextAreCheckedToo) {
   refused([](EngineArgs& a) { a.max_num_seqs = 0; }, "max_num_seqs: must be between");
   refused([](EngineArgs& a) { a.compilation_config.level = 7; }, "compilation_config.level: must be between");
   refused([](EngineArgs& a) { a.parallel_config.data_parallel_size = 2; }, "data_parallel_size: data parallelism is not built");
-  refused([](EngineArgs& a) { a.enable_expert_parallel = true; },
-          "enable_expert_parallel: experts are cut by tensor_parallel_size");
+  refused([](EngineArgs& a) { a.enable_dp_attention = true; }, "enable_dp_attention: data parallelism is not built");
   refused([](EngineArgs& a) { a.speculative_config.method = "psychic"; }, "speculative_config.method: \"psychic\" is unknown");
   refused([](EngineArgs& a) { a.trust_remote_code = true; }, "trust_remote_code: code that comes with a model");
   refused([](EngineArgs& a) { a.quant = "int3"; }, "quant: \"int3\" is unknown");
@@ -643,6 +642,7 @@ TEST(Resolve, ChecksWhatOnlyTheModelKnows) {
       },
       "long_prefill_token_threshold: must be 0 or between 16 and max_model_len 128");
   refused([](EngineArgs& a) { a.tensor_parallel_size = 2; }, "--tensor-parallel-size 2: must divide");
+  refused([](EngineArgs& a) { a.enable_expert_parallel = true; }, "--enable-expert-parallel: this model has no experts");
   refused(
       [](EngineArgs& a) {
         a.speculative_config.method = "ngram";
@@ -671,6 +671,13 @@ TEST(DefaultArgs, AProgramOfOneBuildAsksForIt) {
   EXPECT_EQ(args.quant, "int8");
   EXPECT_EQ(args.activation, "f32");
   EXPECT_EQ(default_args(universal()).backend, "cpu");
+  EXPECT_FALSE(args.enable_expert_parallel);
+  Variant shared_out = one.variants().front();
+  shared_out.tp = shared_out.ep = 2;
+  Registry two;
+  two.add(shared_out);
+  EXPECT_EQ(default_args(two).tensor_parallel_size, 2);
+  EXPECT_TRUE(default_args(two).enable_expert_parallel);
 }
 
 // Trees of small files, as in containers.

@@ -12,7 +12,7 @@ namespace {
 // The V2 of the golden is narrower than any that was published.
 template <class B, class T, class Q = quant::No> struct narrow {
   static constexpr model::ModelSpec spec = watched_deepseek_v2::spec;
-  static constexpr model::Parallel parallel{.tp = dynamic};
+  static constexpr model::Parallel parallel{.tp = dynamic, .ep = dynamic};
   using backend = B;
   using act = T;
   using kv = T;
@@ -35,15 +35,18 @@ struct Case {
   const char* backend;
   DType act;
   int tp;
+  bool ep = false;
 };
 class DeepseekGolden : public testing::TestWithParam<Case> {};
 
 TEST_P(DeepseekGolden, LogitsMatch) {
-  const auto [model, backend, act, tp] = GetParam();
+  const auto [model, backend, act, tp, ep] = GetParam();
   const std::string dir = dir_of(model);
   const SafeTensors golden(dir + "/golden.safetensors");
   const auto prompt = ids(golden, "input_ids");
-  auto got = all_logits(options(dir, backend, act, tp), prompt, builds()), want = floats(golden, "logits");
+  auto o = options(dir, backend, act, tp);
+  o.expert_parallel = ep;
+  auto got = all_logits(o, prompt, builds()), want = floats(golden, "logits");
   if (act == DType::bf16) keep_sure_rows(dir, prompt, 0.02f, got, want);
   const auto d = difference(got, want);
   if (act == DType::f32)
@@ -54,7 +57,7 @@ TEST_P(DeepseekGolden, LogitsMatch) {
 
 // One token at a time reads the cache as rows of all heads; pieces of a prompt make keys and values of it.
 TEST_P(DeepseekGolden, ChunksDoNotMatter) {
-  const auto [model, backend, act, tp] = GetParam();
+  const auto [model, backend, act, tp, ep] = GetParam();
   if (act != DType::f32 || tp != 1 || std::string_view(backend) != "cpu") return;
   const std::string dir = dir_of(model);
   const auto prompt = ids(SafeTensors(dir + "/golden.safetensors"), "input_ids");
@@ -64,8 +67,8 @@ TEST_P(DeepseekGolden, ChunksDoNotMatter) {
 }
 
 TEST_P(DeepseekGolden, ContinuationMatches) {
-  const auto [model, backend, act, tp] = GetParam();
-  if (act != DType::f32 || std::string_view(backend) != "cpu") return;
+  const auto [model, backend, act, tp, ep] = GetParam();
+  if (act != DType::f32 || ep || std::string_view(backend) != "cpu") return;
   const std::string dir = dir_of(model);
   const SafeTensors golden(dir + "/golden.safetensors");
   Executor executor(options(dir, backend, act, tp), builds());
@@ -83,12 +86,15 @@ std::vector<Case> cases() {
   for (const char* model : {"deepseek_v2", "deepseek_v3"})
     for (const char* backend : {"ref", "cpu"})
       for (DType act : {DType::f32, DType::bf16})
-        for (int tp : {1, 2}) all.push_back({model, backend, act, tp});
+        for (int tp : {1, 2})  // two heads
+          for (bool ep : {false, true})
+            if (tp > 1 || !ep) all.push_back({model, backend, act, tp, ep});
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(Hf, DeepseekGolden, testing::ValuesIn(cases()), [](const auto& test) {
   const Case& c = test.param;
-  return std::string(c.model) + "_" + c.backend + (c.act == DType::f32 ? "_f32" : "_bf16") + "_tp" + std::to_string(c.tp);
+  return std::string(c.model) + "_" + c.backend + (c.act == DType::f32 ? "_f32" : "_bf16") + (c.ep ? "_ep" : "_tp") +
+         std::to_string(c.tp);
 });
 
 // int8: the Cpu kernels follow the reference, and stay near the unquantised golden; less near than others, because queries, keys

@@ -45,6 +45,12 @@ inline ExecutorOptions options(const std::string& dir, const char* backend, DTyp
   return o;
 }
 
+/// Ranks that share a mixture's experts out.
+inline ExecutorOptions sharing_experts(ExecutorOptions o) {
+  o.expert_parallel = true;
+  return o;
+}
+
 inline std::vector<float> all_logits(const ExecutorOptions& o, const std::vector<int>& ids,
                                      const Registry& builds = universal_builds()) {
   Executor executor(o, builds);

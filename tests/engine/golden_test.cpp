@@ -14,6 +14,12 @@ struct Case {
   const char* backend;
   DType act;
   int tp;
+  bool ep = false;
+  [[nodiscard]] ExecutorOptions options() const {
+    auto o = test::options(dir_of(model), backend, act, tp);
+    o.expert_parallel = ep;
+    return o;
+  }
 };
 
 /// Of a quantised checkpoint those with its weights as stored and all arithmetic in float.
@@ -25,10 +31,10 @@ std::vector<float> golden_logits(const SafeTensors& golden) {
 class Golden : public testing::TestWithParam<Case> {};
 
 TEST_P(Golden, LogitsMatch) {
-  const auto [model, backend, act, tp] = GetParam();
+  const auto [model, backend, act, tp, ep] = GetParam();
   const SafeTensors golden(dir_of(model) + "/golden.safetensors");
   const auto ids = test::ids(golden, "input_ids");
-  auto got = all_logits(options(dir_of(model), backend, act, tp), ids), want = golden_logits(golden);
+  auto got = all_logits(GetParam().options(), ids), want = golden_logits(golden);
   if (act == DType::bf16) keep_sure_rows(dir_of(model), ids, 0.02f, got, want);
   const auto d = difference(got, want);
   if (act == DType::f32)
@@ -47,11 +53,18 @@ std::vector<Case> cases() {
           if (tp < 4 || std::string_view(model) == "llama" || std::string_view(model) == "mixtral" ||
               std::string_view(model).starts_with("gpt_oss"))
             all.push_back({model, backend, act, tp});  // the others have two heads
+  for (const char* model : {"mixtral", "qwen3_moe", "glm4_moe", "gpt_oss", "gpt_oss_mxfp4"})
+    for (const char* backend : {"ref", "cpu"})
+      for (DType act : {DType::f32, DType::bf16})
+        for (int tp : {2, 4})
+          if (tp < 4 || std::string_view(model) == "mixtral" || std::string_view(model).starts_with("gpt_oss"))
+            all.push_back({model, backend, act, tp, true});
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(Hf, Golden, testing::ValuesIn(cases()), [](const auto& test) {
   const Case& c = test.param;
-  return std::string(c.model) + "_" + c.backend + (c.act == DType::f32 ? "_f32" : "_bf16") + "_tp" + std::to_string(c.tp);
+  return std::string(c.model) + "_" + c.backend + (c.act == DType::f32 ? "_f32" : "_bf16") + (c.ep ? "_ep" : "_tp") +
+         std::to_string(c.tp);
 });
 
 class GoldenGreedy : public testing::TestWithParam<const char*> {};
@@ -143,6 +156,34 @@ TEST(TensorParallel, RanksGiveOneRanksLogits) {
     }
 }
 
+// Whole experts on each rank: five on two and four, and on three, whose number does not divide an expert's width either; shared
+// experts and all else cut.
+TEST(ExpertParallel, RanksGiveOneRanksLogits) {
+  for (const char* architecture :
+       {"MixtralForCausalLM", "Qwen3MoeForCausalLM", "Glm4MoeForCausalLM", "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"})
+    for (const int heads : {4, 6})
+      for (const char* backend : {"ref", "cpu"}) {
+        const std::string_view name = architecture;
+        if (name.starts_with("Deep") && heads == 6) continue;  // one key head each
+        test::TempDir dir;
+        const bool glm4 = name.starts_with("Glm4"), uneven = name.starts_with("Qwen3") && heads == 6;
+        test::RandomCheckpoint{.architecture = architecture,
+                               .heads = heads,
+                               .kv_heads = heads / 2,
+                               .head_dim = glm4 ? 128 : 64,
+                               .expert_ff = uneven ? 50 : 48,
+                               .dense_layers = {0}}
+            .fill()
+            .write(dir.path());
+        std::vector<int> ids;
+        for (int i = 0; i < 40; ++i) ids.push_back(i * 37 % 101);
+        const auto one = all_logits(options(dir.path(), backend, DType::f32, 1), ids);
+        for (int tp : heads == 4 ? std::vector{2, 4} : std::vector{3})
+          EXPECT_LE(difference(all_logits(sharing_experts(options(dir.path(), backend, DType::f32, tp)), ids), one).worst, 2e-4)
+              << architecture << " on " << backend << ", " << tp << " ranks";
+      }
+}
+
 // Weights of every stored type reach the kernels unharmed: the same bf16 values, stored wider, give the same logits.
 TEST(WeightTypes, WiderStorageChangesNothing) {
   std::vector<int> ids;
@@ -203,6 +244,7 @@ TEST(Int8, FollowsReferenceAndGolden) {
     near_golden(all_logits(cpu_options, ids));
     cpu_options.tensor_parallel_size = 2;
     near_golden(all_logits(cpu_options, ids));
+    if (read_config(dir_of(model)).spec.moe.experts > 0) near_golden(all_logits(sharing_experts(cpu_options), ids));
   }
 }
 

@@ -193,6 +193,49 @@ TEST(Loader, RefusesRanksThatDoNotDivideExperts) {
   EXPECT_TRUE(mentions(refusal(c, [](ExecutorOptions& o) { o.tensor_parallel_size = 2; }), "the experts' intermediate size 33"));
 }
 
+// A rank takes memory for its own experts alone, five on two ranks, and reads the others' headers: what is missing is still missed.
+TEST(Loader, RanksThatShareExpertsOutHaveTheirsAlone) {
+  test::RandomCheckpoint c{.architecture = "Qwen3MoeForCausalLM", .expert_ff = 33};
+  c.fill();
+  const auto shared_out = [](ExecutorOptions& o) {
+    o.tensor_parallel_size = 2;
+    o.expert_parallel = true;
+  };
+  EXPECT_EQ(refusal(c, shared_out), "") << "a width that ranks do not divide";
+  c = {.architecture = "Qwen3MoeForCausalLM"};
+  c.fill();
+  test::TempDir dir;
+  c.write(dir.path());
+  const auto weights = [&](int tp, bool ep) {
+    ExecutorOptions o;
+    o.model_dir = dir.path();
+    o.quant = "int8";  // copied, whatever the file's layout
+    o.tensor_parallel_size = tp;
+    o.expert_parallel = ep;
+    const Executor executor(o, universal_builds());
+    return std::pair(executor.memory().weights, executor.parameters());
+  };
+  const auto cut = weights(2, false), shared = weights(2, true), one = weights(1, false);
+  EXPECT_EQ(shared.second, one.second);
+  EXPECT_LE(shared.first, cut.first) << "experts are stored once";
+  std::erase_if(c.tensors, [](const auto& t) { return t.name == "model.layers.1.mlp.experts.4.down_proj.weight"; });
+  EXPECT_TRUE(mentions(refusal(c, shared_out), "model.layers.1.mlp.experts.4.down_proj.weight: missing"));
+}
+
+TEST(Loader, RefusesExpertsThatCannotBeSharedOut) {
+  const auto shared_out = [](ExecutorOptions& o) {
+    o.tensor_parallel_size = 4;
+    o.expert_parallel = true;
+  };
+  EXPECT_TRUE(mentions(refusal(checkpoint(), shared_out), "--enable-expert-parallel: this model has no experts"));
+  test::RandomCheckpoint few{.architecture = "Qwen3MoeForCausalLM", .experts = 3};
+  few.fill();
+  EXPECT_TRUE(mentions(refusal(few, shared_out), "every rank needs an expert, and the model has 3"));
+  test::RandomCheckpoint wide{.architecture = "Qwen3MoeForCausalLM", .expert_ff = 33};
+  wide.fill();
+  EXPECT_TRUE(mentions(refusal(wide, [](ExecutorOptions& o) { o.tensor_parallel_size = 2; }), "or --enable-expert-parallel"));
+}
+
 // Experts need scratch of their own: here they are wider than everything else, and a step must fit what was planned.
 TEST(Loader, WideExpertsAndDummyWeightsRun) {
   for (const char* dummy : {"none", "random", "zero"})

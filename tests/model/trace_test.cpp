@@ -32,9 +32,9 @@ struct Trace {
 };
 
 /// `rows` tokens of one sequence that has `context` tokens with them; the logits of the last row.
-template <class M, template <class> class Net> Trace trace(const ModelSpec& whole, int ranks, int rows, int context) {
+template <class M, template <class> class Net> Trace trace(const ModelSpec& whole, int ranks, int rows, int context, int ep = 1) {
   Net<M> net(whole);
-  const Rank rank{0, ranks};
+  const Rank rank{0, ranks, ep};
   ModelContext<M, Dry> ctx;
   ParamTable table;
   collect<ModelContext<M, Dry>>(net, table);
@@ -61,10 +61,11 @@ template <class M, template <class> class Net> Trace trace(const ModelSpec& whol
   return t;
 }
 
-template <class M, template <class> class Net> void expect_trace(const std::string& name, const ModelSpec& whole, int ranks) {
+template <class M, template <class> class Net>
+void expect_trace(const std::string& name, const ModelSpec& whole, int ranks, int ep = 1) {
   std::string text;
   for (const auto& [rows, context] : {std::pair{1, 1000}, std::pair{64, 64}}) {
-    const Trace t = trace<M, Net>(whole, ranks, rows, context);
+    const Trace t = trace<M, Net>(whole, ranks, rows, context, ep);
     text += "rows " + std::to_string(rows) + ", context " + std::to_string(context) + ": " + std::to_string(t.launches.size()) +
             " launches, " + std::to_string(t.scratch) + " bytes of scratch\n" + spell_out(t.launches) + "\n";
   }
@@ -83,6 +84,9 @@ TEST(Trace, Qwen2Dynamic) { expect_trace<qwen2_dynamic, Qwen2>("qwen2_0_5b_dynam
 TEST(Trace, Qwen3MoeDynamic) { expect_trace<qwen3_moe_dynamic, Qwen3Moe>("qwen3_30b_a3b_dynamic", qwen3_30b_a3b, 1); }
 TEST(Trace, MixtralInt8OnTwoRanks) { expect_trace<mixtral_int8, Mixtral>("mixtral_8x7b_int8_tp2", mixtral_8x7b, 2); }
 TEST(Trace, Glm4MoeOnTwoRanks) { expect_trace<glm4_moe_dynamic, Glm4Moe>("glm4_5_air_dynamic_tp2", glm4_5_air, 2); }
+TEST(Trace, Glm4MoeSharedOutOverTwoRanks) {
+  expect_trace<glm4_moe_shared_out, Glm4Moe>("glm4_5_air_dynamic_ep2", glm4_5_air, 2, 2);
+}
 TEST(Trace, GptOssDynamic) { expect_trace<gpt_oss_dynamic, GptOss>("gpt_oss_20b_dynamic", gpt_oss_20b, 1); }
 
 TEST(Trace, DeepseekV2LiteInt8) { expect_trace<deepseek_v2_lite_int8, DeepseekV2>("deepseek_v2_lite_int8", v2_lite, 1); }
@@ -107,6 +111,14 @@ TEST(Trace, DecodeReadsTheChosenExpertsOnly) {
     if (std::string_view(launch.name).starts_with("expert_linear<")) experts += launch.cost.bytes;
   EXPECT_GT(experts, weights);
   EXPECT_LT(experts, weights * 1.01);  // activations on top
+}
+
+/// Where experts may be shared out and are not, the pass is that of a build where they may not.
+TEST(Trace, ExpertsThatAreCutCostNothingMore) {
+  const Trace open = trace<glm4_moe_shared_out, Glm4Moe>(glm4_5_air, 2, 64, 64),
+              fixed = trace<glm4_moe_dynamic, Glm4Moe>(glm4_5_air, 2, 64, 64);
+  EXPECT_EQ(spell_out(open.launches), spell_out(fixed.launches));
+  EXPECT_EQ(open.scratch, fixed.scratch);
 }
 
 /// The parameters of Qwen3-0.6B outside the embedding, from its published dimensions, times two bytes: what a decode step must

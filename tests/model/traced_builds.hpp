@@ -48,6 +48,9 @@ struct glm4_moe_dynamic : base {
   static constexpr ModelSpec spec{.arch = Arch::glm4_moe, .attn = {.head_dim = 128, .qkv_bias = dynamic}, .moe = any_moe};
   static constexpr Parallel parallel{.tp = dynamic};
 };
+struct glm4_moe_shared_out : glm4_moe_dynamic {
+  static constexpr Parallel parallel{.tp = dynamic, .ep = dynamic};
+};
 struct gpt_oss_dynamic : base {
   static constexpr ModelSpec spec{
       .arch = Arch::gpt_oss, .attn = {.head_dim = 64, .qkv_bias = 1, .o_bias = 1, .window = dynamic}, .moe = any_moe};

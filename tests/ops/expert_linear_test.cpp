@@ -1,15 +1,10 @@
 // The products of all experts at once: bit for bit those of each expert alone, and the methods built on the one and the other.
-#include <array>
-#include <cstring>
-#include <numeric>
 #include <random>
 
-#include "atom/model/decoder.hpp"
-#include "atom/ops/cpu.hpp"
 #include "atom/ops/ref.hpp"
 
 #include "conformance.hpp"
-#include "cpu_setting.hpp"
+#include "mixture.hpp"
 
 namespace atom {
 namespace {
@@ -18,23 +13,7 @@ using namespace test;
 
 std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 
-ThreadPool* pool_for(int threads, int in) {
-  const auto scratch = kernels::linear_scratch(in);
-  ThreadPool* p = pool(threads, scratch.thread);
-  p->reserve_shared(scratch.shared);
-  return p;
-}
-
-/// Memory on cache lines.
-class Lines {
- public:
-  explicit Lines(std::size_t bytes) : lines_((bytes + 63) / 64) {}
-  void* at(std::size_t byte) { return lines_[0].data() + byte; }
-
- private:
-  struct alignas(64) Line : std::array<std::byte, 64> {};
-  std::vector<Line> lines_;
-};
+ThreadPool* pool_for(int threads, int in) { return linear_pool(pool(threads), in); }
 
 /// Experts of (out, in), packed for Cpu.
 template <class Q, class T> struct Packed {
@@ -86,7 +65,7 @@ template <class Q, class T> void expect_equal(const std::vector<int>& rows, int 
   Packed<Q, T> weights(experts, out, in);
   const auto floats = noise<T>(size(all, in), 5);
   std::vector<X> x(floats.size());
-  std::vector<float> x_scale(static_cast<std::size_t>(all));
+  std::vector<float> x_scale(static_cast<std::size_t>(all) + 1);  // not null without rows
   if constexpr (quant::QuantizesActivations<Q>)
     run_on<kernels::quantize<Q, T>, Ref>({}, {floats.data(), x.data(), x_scale.data(), all, in, in});
   else
@@ -143,62 +122,25 @@ TEST(ExpertLinear, EqualsEachExpertAloneAtRealSizes) {
   expect_equal<quant::No, bf16>({0, 384, 0, 1}, 256, 2048);  // too many rows for one thread to pack
 }
 
-// The methods, of a tiny build.
-struct tiny_moe {
-  static constexpr model::ModelSpec spec{.arch = model::Arch::qwen3_moe, .attn = {.head_dim = 64}, .moe = model::any_moe};
-  static constexpr model::Parallel parallel{};
-  using backend = Cpu;
-  using act = bf16;
-  using kv = bf16;
-  using quants = model::Quants<quant::No>;
-};
-using Ctx = model::ModelContext<tiny_moe>;
-
-constexpr int d_model = 64, d_ff = 96, experts = 6, top_k = 2;
-
-/// A method with weights of its own, as the loader would bind them.
-template <class Method> struct Bound {
-  Method method;
-  std::vector<Lines> memory;
-
-  Bound() {
-    method.shape(experts);
-    model::ParamTable table;
-    method.template describe<Ctx>(table, {nullptr, "experts"});
-    for (std::size_t i = 0; i < table.size(); ++i) {
-      const bool down = table[i].name.find("down_proj") != std::string::npos;
-      const int rows = down ? d_model : 2 * d_ff, cols = down ? d_ff : d_model;
-      const auto values = noise<bf16>(size(rows, cols), static_cast<unsigned>(i), 0.1f);
-      memory.emplace_back(table[i].layout->bytes(rows, cols));
-      table[i].layout->put(memory.back().at(0), rows, cols, {values.data(), cols, 0, rows});
-      table[i].bind(table[i].param, memory.back().at(0), rows, cols);
-    }
-  }
-  std::vector<bf16> operator()(const std::vector<int>& expert, int rows) const {
-    Lines scratch(std::size_t{8} << 20);
-    Ctx ctx;
-    ctx.stream = pool_for(2, 128);
-    ctx.arena = {.base = static_cast<std::byte*>(scratch.at(0)), .capacity = std::size_t{8} << 20};
-    auto x = noise<bf16>(size(rows, d_model), 7);
-    const auto weight = noise<float>(size(rows, top_k), 8);
-    std::vector<bf16> y(x.size());
-    method(ctx, Tensor<bf16>{x.data(), rows, d_model}, {expert.data(), weight.data(), top_k}, nullptr,
-           Tensor<bf16>{y.data(), rows, d_model});
-    return y;
-  }
-};
+using Build = tiny_moe<bf16, quant::No, model::Parallel{}>;
+using Expert = model::Expert<Build>;
 
 TEST(MoeMethods, GroupedEqualsPerExpert) {
-  using Expert = model::Expert<tiny_moe>;
-  const Bound<moe::Grouped<Expert>> grouped;
-  const Bound<moe::PerExpert<Expert>> each;
+  const MixtureShape shape{.experts = 6, .top_k = 2};
+  const Mixture<Build, moe::Grouped<Expert>> grouped(shape);
+  const Mixture<Build, moe::PerExpert<Expert>> each(shape);
   for (int rows : {1, 2, 7, 130}) {
-    std::vector<int> spread(size(rows, top_k)), one(spread.size());
+    const auto x = noise<bf16>(size(rows, shape.d_model), 7);
+    const auto weight = noise<float>(size(rows, shape.top_k), 8);
+    std::vector<int> spread(size(rows, shape.top_k)), one(spread.size());
     for (std::size_t i = 0; i < spread.size(); ++i) {
-      spread[i] = static_cast<int>((i + i / 3) % experts);
-      one[i] = static_cast<int>(4 + i % top_k);  // all rows meet the same two
+      spread[i] = static_cast<int>((i + i / 3) % 6);
+      one[i] = static_cast<int>(4 + i % 2);  // all rows meet the same two
     }
-    for (const auto& choice : {spread, one}) EXPECT_TRUE(identical(grouped(choice, rows), each(choice, rows))) << rows << " rows";
+    for (const auto& choice : {spread, one})
+      EXPECT_TRUE(
+          identical(grouped.run(pool(2), nullptr, {}, x, choice, weight), each.run(pool(2), nullptr, {}, x, choice, weight)))
+          << rows << " rows";
   }
 }
 
@@ -206,8 +148,8 @@ TEST(MoeMethods, GroupedEqualsPerExpert) {
 struct Bare {
   using stream = Ref::stream;
 };
-static_assert(std::same_as<moe::MethodFor<Cpu, bf16, model::Expert<tiny_moe>>, moe::Grouped<model::Expert<tiny_moe>>>);
-static_assert(std::same_as<moe::MethodFor<Bare, bf16, model::Expert<tiny_moe>>, moe::PerExpert<model::Expert<tiny_moe>>>);
+static_assert(std::same_as<moe::MethodFor<Cpu, bf16, Expert>, moe::Grouped<Expert>>);
+static_assert(std::same_as<moe::MethodFor<Bare, bf16, Expert>, moe::PerExpert<Expert>>);
 
 }  // namespace
 }  // namespace atom

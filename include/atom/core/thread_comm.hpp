@@ -47,10 +47,13 @@ class ThreadComm {
   void all_reduce(bf16* x, std::size_t n) noexcept;
   /// Rank r's `x` (rows, cols) becomes columns [r * stride, r * stride + its cols) of every rank's `y` (rows, ld).
   void all_gather(const float* x, float* y, std::size_t rows, std::size_t cols, std::size_t stride, std::size_t ld) noexcept;
+  /// What every rank shows, by rank. It must stay as it is, and so must what it points to, until all ranks have met at barrier().
+  const void* const* show(const void* mine) noexcept;
   void barrier() noexcept;
 
  private:
   ThreadGroup::State* group_ = nullptr;
+  const void* alone_ = nullptr;  // what a world of one rank shows
   int rank_ = 0, size_ = 1;
 };
 

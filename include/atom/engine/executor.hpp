@@ -26,6 +26,7 @@ struct ExecutorOptions {
   std::string dummy = "none";   // none, or weights without a checkpoint, to time a config.json: empty, zero, random (loader.hpp)
   std::string gemm = "auto";    // products of many rows on a GPU: auto, own, vendor
   int tensor_parallel_size = 1;
+  bool expert_parallel = false;  // ranks share a mixture's experts out, instead of having a part of each
   int threads = 0;               // in all, shared out over ranks; 0: default_threads() of processors.hpp
   std::string cpu_mask;          // CPUs they run on, shared out over ranks: 0-3,8 or 0x10f; empty: those this process may use
   int max_rows = 512;            // tokens per step

@@ -20,6 +20,7 @@ struct Wanted {
   DType act = DType::bf16;      // f32, bf16
   std::string backend = "cpu";  // cpu, ref
   int tp = 1;
+  int ep = 1;  // 1, or tp: experts are shared out
 };
 
 struct Variant {
@@ -30,7 +31,7 @@ struct Variant {
   DType act;
   std::string_view backend;
   const DeviceKind* device;
-  int tp;  // `dynamic`: any
+  int tp, ep;  // `dynamic`: any
   std::unique_ptr<AnyModel> (*make)(const model::ModelSpec& whole, model::Rank, const model::Numbers&);
 };
 
@@ -57,6 +58,7 @@ template <model::Build M, template <class> class Net> Variant variant(std::strin
           device_kind<typename M::backend>().backend,
           &device_kind<typename M::backend>(),
           M::parallel.tp,
+          M::parallel.ep,
           [](const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) -> std::unique_ptr<AnyModel> {
             return std::make_unique<Loaded<M, Net<M>>>(whole, rank, numbers);
           }};

@@ -40,8 +40,13 @@ concept Build = requires {
 template <class M> consteval bool check() {
   constexpr ModelSpec s = M::spec;
   constexpr AttnSpec a = s.attn;
-  constexpr int tp = M::parallel.tp;
+  constexpr int tp = M::parallel.tp, ep = M::parallel.ep;
   static_assert(tp == dynamic || tp >= 1, "atom: tensor-parallel size must be at least 1");
+  static_assert(ep == 1 || ep == tp,
+                "atom: experts are shared out over the tensor-parallel ranks: Parallel::ep is 1, which cuts every expert, or tp");
+  static_assert(ep == 1 || s.moe.experts != 0, "atom: without a mixture of experts, Parallel::ep is 1");
+  static_assert(ep == dynamic || s.moe.experts == dynamic || s.moe.experts >= ep || ep == 1,
+                "atom: every rank needs an expert: Parallel::ep is at most their number, or 1");
   static_assert(a.head_dim != dynamic,
                 "atom: head_dim sizes register arrays; fix it in the build's spec (64, 128), even in a universal build");
   static_assert(
@@ -60,8 +65,10 @@ template <class M> consteval bool check() {
                 "atom: a mixture cannot choose more experts than it has");
   static_assert(s.moe.groups == dynamic || s.moe.experts == dynamic || s.moe.experts % s.moe.groups == 0,
                 "atom: a mixture's groups must divide its experts");
-  static_assert(s.moe.d_ff == dynamic || tp == dynamic || s.moe.d_ff % tp == 0,
-                "atom: the experts' d_ff must divide by tensor-parallel size");
+  static_assert(s.moe.d_ff == dynamic || tp == dynamic || ep != 1 || s.moe.d_ff % tp == 0,
+                "atom: the experts' d_ff must divide by tensor-parallel size; or Parallel::ep = tp shares whole experts out");
+  static_assert(s.moe.d_ff == dynamic || s.moe.shared == dynamic || tp == dynamic || s.moe.d_ff * s.moe.shared % tp == 0,
+                "atom: the width of the shared experts must divide by tensor-parallel size");
   static_assert(
       quant::Scheme<typename M::quants::attn> && quant::Scheme<typename M::quants::mlp> && quant::Scheme<typename M::quants::head>,
       "atom: Quants<...> takes quantization schemes: empty types with weight, act, scale and name() (docs/adding_a_scheme.md)");
@@ -75,12 +82,17 @@ template <class M> consteval bool check() {
 
 /// The widths of a build as one rank sees them: S(Axis::q, Axis::kv, Axis::kv) is the rows of a packed qkv weight.
 template <Build M> struct Sizes {
-  static constexpr ModelSpec fixed = shard(M::spec, {0, M::parallel.tp});
+  static constexpr ModelSpec fixed = shard(M::spec, {0, M::parallel.tp, M::parallel.ep});
   constexpr Width operator()(Axis a, Axis b = Axis::none, Axis c = Axis::none) const {
-    int n = size(fixed, a);
-    if (b != Axis::none) n = add(n, size(fixed, b));
-    if (c != Axis::none) n = add(n, size(fixed, c));
+    int n = length(a);
+    if (b != Axis::none) n = add(n, length(b));
+    if (c != Axis::none) n = add(n, length(c));
     return Width(n, a, b, c);
+  }
+
+ private:
+  static constexpr int length(Axis a) {  // shared experts are cut, whatever becomes of the others
+    return a == Axis::shared_ff ? size(shard(M::spec, {0, M::parallel.tp}), a) : size(fixed, a);
   }
 };
 

@@ -67,9 +67,10 @@ template <Build M> struct BiasedRouter {
   }
 };
 
-/// How a build computes its experts.
-template <Build M, class E = Expert<M>, class Order = moe::Halves>
-using Experts = moe::MethodFor<typename M::backend, typename M::act, E, Order>;
+/// How a build computes its experts, and where, if its ranks may share them out.
+template <Build M, class E = Expert<M>, class Order = moe::Halves,
+          class Method = moe::MethodFor<typename M::backend, typename M::act, E, Order>>
+using Experts = std::conditional_t<M::parallel.ep == 1, Method, moe::ExpertParallel<Method>>;
 
 /// y = sum over the likeliest experts of softmax(W_gate x) · expert(x).   Lepikhin et al. 2020, https://arxiv.org/abs/2006.16668
 template <Build M, class E = Expert<M>, class Rule = moe::SoftmaxTopK> using SparseMoe = FusedMoE<Router<M>, Experts<M, E>, Rule>;

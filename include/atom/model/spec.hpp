@@ -84,11 +84,13 @@ struct ModelSpec {
 /// How a build is cut over ranks. `dynamic`: the universal builds take the degree at run time.
 struct Parallel {
   int tp = 1;
+  int ep = 1;  // ranks that a mixture's experts are shared out over, whole: 1, every rank has a part of each; or tp
 };
 
 /// Which of the ranks this is. Data, never a template argument.
 struct Rank {
   int index = 0, size = 1;
+  int ep = 1;  // as Parallel's: 1 or size
 };
 
 /// The named widths of a transformer. A weight's shape is a list of axes, so a packed weight (q, kv, kv) knows its parts, and
@@ -176,6 +178,14 @@ constexpr Share share(int n, Rank r) {
 constexpr Share kv_share(int kv_heads, Rank r) {
   return kv_heads >= r.size ? Share{kv_heads / r.size * r.index, kv_heads / r.size} : Share{r.index * kv_heads / r.size, 1};
 }
+/// The experts of a rank: neighbours, at most one more than another rank has.
+constexpr Share expert_share(int experts, Rank r) {
+  if (r.ep == 1) return {0, experts};
+  const int begin = experts * r.index / r.size;
+  return {begin, experts * (r.index + 1) / r.size - begin};
+}
+/// Which of `ranks` that share experts out an expert belongs to.
+constexpr int owner_of_expert(int expert, int experts, int ranks) { return ((expert + 1) * ranks - 1) / experts; }
 /// A rank's share of an axis of the unsharded spec.
 constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
   const int d = whole.attn.head_dim;
@@ -191,9 +201,9 @@ constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
       const Share h = kv_share(whole.attn.kv_heads, r);
       return {h.begin * d, h.count * d};
     }
+    case Axis::expert_ff: return r.ep == 1 ? share(whole.moe.d_ff, r) : Share{0, whole.moe.d_ff};
     case Axis::heads:
     case Axis::d_ff:
-    case Axis::expert_ff:
     case Axis::shared_ff:
     case Axis::vocab: return share(size(whole, a), r);
     default: return {0, size(whole, a)};  // never cut
@@ -207,7 +217,8 @@ constexpr ModelSpec shard(ModelSpec s, Rank r) {
   s.attn.kv_heads = s.attn.kv_heads == dynamic || r.size == dynamic ? dynamic : kv_share(s.attn.kv_heads, r).count;
   s.attn.heads = cut(s.attn.heads);
   s.d_ff = cut(s.d_ff);
-  s.moe.d_ff = cut(s.moe.d_ff);
+  if (r.ep == 1) s.moe.d_ff = cut(s.moe.d_ff);
+  if (r.ep == dynamic) s.moe.d_ff = dynamic;
   s.vocab = cut(s.vocab);
   return s;
 }

@@ -73,10 +73,10 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     multiply(ctx, static_cast<const typename Q::act*>(x.data), x.scales, x.rows, x.stride, y);
   }
 
-  /// What this rank adds: (Out), or null.
-  template <StepContext Ctx> const float* added_bias(Ctx& ctx) const {
-    if constexpr (Tp == TPDim::row && Ctx::tp != 1)
-      if (ctx.comm->rank() != 0) return nullptr;  // the sum over ranks must add it once
+  /// What this rank adds: (Out), or null. `whole`: it has all of In.
+  template <StepContext Ctx> const float* added_bias(Ctx& ctx, bool whole = Tp != TPDim::row) const {
+    if constexpr (Ctx::tp != 1)
+      if (!whole && ctx.comm->rank() != 0) return nullptr;  // the sum over ranks must add it once
     if constexpr (B != Bias::never)
       return bias.data;
     else

@@ -6,6 +6,7 @@
 //   moe::Grouped      the products of all experts in one launch
 //   moe::PerExpert    expert by expert, with linear: for backends that have no more
 //   moe::MethodFor    of these two, the one a backend serves best: what the families take
+//   moe::ExpertParallel<Method>   whole experts shared out over ranks, rows travelling to them
 // To extend: a Method has `shape(experts)`, parameters (ATOM_MODULE or describe()), and an operator() as moe::Blocks'; a Rule
 // is a key (atom/ops/moe_op.hpp).
 #include <vector>
@@ -14,7 +15,7 @@
 #include "atom/ops/activation.hpp"
 #include "atom/ops/embedding_op.hpp"
 #include "atom/ops/linear.hpp"
-#include "atom/ops/moe_op.hpp"
+#include "atom/ops/moe_comm.hpp"
 
 namespace atom::moe {
 
@@ -53,10 +54,19 @@ template <class Expert, class Order, class Product> struct Blocks {
     auto f = ctx.frame();
     const auto first = temp<int>(ctx, n + 1, 1), row = temp<int>(ctx, slots, 1), slot = temp<int>(ctx, slots, 1);
     run<kernels::sort_by_expert>(ctx, {r.expert, first.data, row.data, slot.data, x.rows, r.top_k, n});
-    const auto out = temp<T>(ctx, slots, x.cols);
-    multiply(ctx, &Expert::down, ops::gate_mul<typename Expert::activation, Expert>(ctx, up(ctx, x, row.data, first.data, slots)),
-             first.data, out);
-    run<kernels::combine_experts<T>>(ctx, {out.data, slot.data, r.weight, plus, y.data, x.rows, y.cols, r.top_k, y.stride});
+    const auto rows = temp<T>(ctx, slots, x.cols);
+    run<kernels::gather_rows<T>>(ctx, {x.data, row.data, rows.data, slots, x.cols, x.stride});
+    answer(ctx, rows, first.data, {0, n}, false);
+    run<kernels::combine_experts<T>>(ctx, {rows.data, slot.data, r.weight, plus, y.data, x.rows, y.cols, r.top_k, y.stride});
+  }
+
+  /// Rows sorted by expert become its answers: `first` (own.count + 1) says where the rows of each of these experts begin, of which
+  /// this rank has all (`whole`) or a part.
+  template <StepContext Ctx>
+  void answer(Ctx& ctx, Tensor<typename Ctx::act> rows, const int* first, model::Share own, bool whole) const {
+    auto f = ctx.frame();
+    multiply(ctx, &Expert::down, ops::gate_mul<typename Expert::activation, Expert>(ctx, up(ctx, rows, first, own, whole)), first,
+             own, whole, rows);
   }
 
   /// Parameters under "<path>.<expert>.".
@@ -74,36 +84,32 @@ template <class Expert, class Order, class Product> struct Blocks {
   }
 
  private:
-  /// The rows of x, sorted by expert, through each expert's first matrix.
-  template <class Ctx, class T> auto up(Ctx& ctx, Tensor<T> x, const int* row, const int* first, int slots) const {
-    const auto y = temp<T>(ctx, slots, experts[0].up().weight.rows);
-    auto f = ctx.frame();
-    const auto sorted = temp<T>(ctx, slots, x.cols);
-    run<kernels::gather_rows<T>>(ctx, {x.data, row, sorted.data, slots, x.cols, x.stride});
+  template <class Ctx, class T> auto up(Ctx& ctx, Tensor<T> x, const int* first, model::Share own, bool whole) const {
+    const auto y = temp<T>(ctx, x.rows, experts[static_cast<std::size_t>(own.begin)].up().weight.rows);
     if constexpr (quant::QuantizesActivations<scheme>) {
-      const auto q = quant::qtemp<scheme>(ctx, slots, x.cols);
-      run<kernels::quantize<scheme, T>>(ctx, {sorted.data, q.data, q.scales, slots, x.cols, sorted.stride});
-      multiply(ctx, &Expert::up, q, first, y);
+      auto f = ctx.frame();
+      const auto q = quant::qtemp<scheme>(ctx, x.rows, x.cols);
+      run<kernels::quantize<scheme, T>>(ctx, {x.data, q.data, q.scales, x.rows, x.cols, x.stride});
+      multiply(ctx, &Expert::up, q, first, own, whole, y);
     } else {
-      multiply(ctx, &Expert::up, sorted, first, y);
+      multiply(ctx, &Expert::up, x, first, own, whole, y);
     }
     return y;
   }
 
   template <class Ctx, class Part, class X, class T>
-  void multiply(Ctx& ctx, Part part, const X& x, const int* first, Tensor<T> y) const {
+  void multiply(Ctx& ctx, Part part, const X& x, const int* first, model::Share own, bool whole, Tensor<T> y) const {
     using Weight = kernels::ExpertWeight<typename scheme::weight>;
-    const int n = static_cast<int>(experts.size());
     auto f = ctx.frame();
-    const auto table = temp<Weight>(ctx, n, 1);
-    for (int e = 0; table.data && e < n; ++e) {  // a dry run has no memory to write to
-      const auto& linear = (experts[static_cast<std::size_t>(e)].*part)();
-      table.data[e] = {linear.weight.data, nullptr, linear.added_bias(ctx)};
-      if constexpr (quant::Scaled<scheme>) table.data[e].scale = linear.weight_scale.data;
+    const auto table = temp<Weight>(ctx, own.count, 1);
+    for (int i = 0; table.data && i < own.count; ++i) {  // a dry run has no memory to write to
+      const auto& linear = (experts[static_cast<std::size_t>(own.begin + i)].*part)();
+      table.data[i] = {linear.weight.data, nullptr, whole ? linear.added_bias(ctx, true) : linear.added_bias(ctx)};
+      if constexpr (quant::Scaled<scheme>) table.data[i].scale = linear.weight_scale.data;
     }
     const float* scale = nullptr;
     if constexpr (quant::QuantizesActivations<scheme>) scale = x.scales;
-    Product::template run<scheme, T>(ctx, {x.data, scale, table.data, first, y.data, x.rows, y.cols, x.cols, n});
+    Product::template run<scheme, T>(ctx, {x.data, scale, table.data, first, y.data, x.rows, y.cols, x.cols, own.count});
   }
 };
 
@@ -144,6 +150,64 @@ template <class Expert, class Order = Halves> using PerExpert = Blocks<Expert, O
 template <class B, class T, class Expert, class Order = Halves>
 using MethodFor = std::conditional_t<HasKernel<kernels::expert_linear<typename Expert::scheme, T>, B>, Grouped<Expert, Order>,
                                      PerExpert<Expert, Order>>;
+
+/// Rows to the ranks that own their experts, and answers back, by the communicator's dispatch_rows and return_rows.
+struct Mailbox {
+  template <class T> struct Arrived {
+    Tensor<T> rows;    // sorted by expert
+    const int* first;  // (own experts + 1)
+    int* slot;         // (rows of the batch, top_k)
+  };
+  /// Takes its memory from the frame of the caller. `mine`: the rows of x that this rank sends.
+  template <StepContext Ctx, class T>
+  static Arrived<T> dispatch(Ctx& ctx, Tensor<T> x, const Routing& r, model::Share mine, model::Share own) {
+    using op = kernels::dispatch_rows<T, typename Ctx::comm_type>;
+    static_assert(HasKernel<kernels::dispatch_rows<T, typename Ctx::target::comm>, typename Ctx::target>,
+                  "atom: moe::ExpertParallel: on this backend no rows can travel between ranks; build with Parallel::ep = 1, which "
+                  "cuts every "
+                  "expert, or specialise atom::impl<kernels::dispatch_rows<T, Comm>, Backend> (docs/adding_a_kernel.md)");
+    const int room = x.rows * r.top_k;
+    const auto first = temp<int>(ctx, own.count + 1, 1), slot = temp<int>(ctx, room, 1);
+    auto rows = temp<T>(ctx, room, x.cols);
+    run<op>(ctx, {{r.expert, slot.data, x.rows, r.top_k, mine, ctx.experts(), ctx.comm},
+                  x.data,
+                  rows.data,
+                  first.data,
+                  x.cols,
+                  x.stride,
+                  room});
+    if constexpr (HostMemory<typename Ctx::target>)
+      if (first.data) rows.rows = first.data[own.count];  // in a dry run as many as can be
+    return {rows, first.data, slot.data};
+  }
+  template <StepContext Ctx, class T>
+  static void collect(Ctx& ctx, const Arrived<T>& a, const Routing& r, model::Share mine, const T* plus, Tensor<T> y) {
+    run<kernels::return_rows<T, typename Ctx::comm_type>>(ctx, {{r.expert, a.slot, y.rows, r.top_k, mine, ctx.experts(), ctx.comm},
+                                                                a.rows.data,
+                                                                r.weight,
+                                                                plus,
+                                                                y.data,
+                                                                y.cols,
+                                                                y.stride});
+  }
+};
+
+/// Every rank owns some experts, whole, and a share of the rows, which travel to their experts and back; the rest of the model is
+/// cut over the same ranks.   Lepikhin et al. 2020, https://arxiv.org/abs/2006.16668 `Method` multiplies as if it had all rows and
+/// few experts, so answers are those of one rank, bit for bit. `Dispatch` moves rows. Whether experts are shared out or cut is
+/// Rank::ep, which the builds that have this type leave to the run time or fix.
+template <class Method, class Dispatch = Mailbox> struct ExpertParallel : Method {
+  template <StepContext Ctx>
+  void operator()(Ctx& ctx, Tensor<typename Ctx::act> x, const Routing& r, const typename Ctx::act* plus,
+                  Tensor<typename Ctx::act> y) const {
+    if (ctx.rank.ep == 1) return Method::operator()(ctx, x, r, plus, y);
+    const model::Share own = model::expert_share(ctx.experts(), ctx.rank), mine = model::share(x.rows, ctx.rank);
+    auto f = ctx.frame();
+    const auto arrived = Dispatch::dispatch(ctx, x, r, mine, own);
+    this->answer(ctx, arrived.rows, arrived.first, own, true);
+    Dispatch::collect(ctx, arrived, r, mine, plus, y);
+  }
+};
 
 /// Routes rows, and sums over their experts and over ranks. `plus`, where not null: this rank's term of what every row gets
 /// besides.

@@ -4,7 +4,7 @@
 
 #include "atom/core/backend.hpp"
 #include "atom/ops/linear_ref.hpp"
-#include "atom/ops/moe_op.hpp"
+#include "atom/ops/moe_comm.hpp"
 
 namespace atom {
 
@@ -110,6 +110,51 @@ template <class T> struct impl<kernels::combine_experts<T>, Ref> {
         if (a.plus) sum += double{static_cast<float>(a.plus[static_cast<std::ptrdiff_t>(r) * a.cols + c])};
         a.y[static_cast<std::ptrdiff_t>(r) * a.ldy + c] = T(static_cast<float>(sum));
       }
+  }
+};
+
+template <class T> struct impl<kernels::dispatch_rows<T, ThreadComm>, Ref> {
+  using args = typename kernels::dispatch_rows<T, ThreadComm>::args;
+  static void run(Ref::stream, const args& a) noexcept {
+    const void* const* all = a.comm->show(&a);
+    const model::Rank rank{a.comm->rank(), a.comm->size(), a.comm->size()};
+    const model::Share own = model::expert_share(a.experts, rank);
+    int arrived = 0;
+    for (int e = 0; e < own.count; ++e) {
+      a.first[e] = arrived;
+      for (int r = 0; r < rank.size; ++r) {
+        const args& from = *static_cast<const args*>(all[r]);
+        for (int i = from.mine.begin * a.top_k; i < (from.mine.begin + from.mine.count) * a.top_k; ++i) {
+          if (from.expert[i] != own.begin + e) continue;
+          for (int c = 0; c < a.cols; ++c)
+            a.y[static_cast<std::ptrdiff_t>(arrived) * a.cols + c] =
+                from.x[static_cast<std::ptrdiff_t>(i / a.top_k) * from.ldx + c];
+          from.slot[i] = arrived++;
+        }
+      }
+    }
+    a.first[own.count] = arrived;
+    a.comm->barrier();
+  }
+};
+
+template <class T> struct impl<kernels::return_rows<T, ThreadComm>, Ref> {
+  using args = typename kernels::return_rows<T, ThreadComm>::args;
+  static void run(Ref::stream, const args& a) noexcept {
+    const void* const* all = a.comm->show(&a);
+    for (int r = 0; r < a.rows; ++r)
+      for (int c = 0; c < a.cols; ++c) {
+        double sum = 0;
+        for (int k = 0; k < a.top_k && r >= a.mine.begin && r < a.mine.begin + a.mine.count; ++k) {
+          const std::ptrdiff_t choice = static_cast<std::ptrdiff_t>(r) * a.top_k + k;
+          const auto& owner = *static_cast<const args*>(all[model::owner_of_expert(a.expert[choice], a.experts, a.comm->size())]);
+          sum += double{a.weight[choice]} *
+                 double{static_cast<float>(owner.x[static_cast<std::ptrdiff_t>(a.slot[choice]) * a.cols + c])};
+        }
+        if (a.plus) sum += double{static_cast<float>(a.plus[static_cast<std::ptrdiff_t>(r) * a.cols + c])};
+        a.y[static_cast<std::ptrdiff_t>(r) * a.ldy + c] = T(static_cast<float>(sum));
+      }
+    a.comm->barrier();
   }
 };
 
