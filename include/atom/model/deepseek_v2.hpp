@@ -48,7 +48,8 @@ template <Build M> struct FullRankAttention : LatentParts<M> {
 
   void operator()(StepContext auto& ctx, const auto& x, int layer, auto out) const {
     auto f = ctx.frame();
-    const auto q = q_proj(ctx, x), row = kv_a_proj_with_mqa(ctx, x);
+    const auto q = q_proj(ctx, x);
+    const auto row = kv_a_proj_with_mqa(ctx, x);
     o_proj(ctx, attend_latent<typename P::Kind, typename M::kv>(ctx, q, row, kv_a_layernorm, kv_b_proj, layer), out);
   }
 };
