@@ -1,8 +1,8 @@
 // Latent attention on Cpu: work cut into tasks, and the two forms of a task.
 // One idea: both forms end in the ordinary attention of several rows (cpu/attention.hpp). The absorbed one moves Wk to the queries:
 // all heads read the cached row itself, as key and as value, and Wv follows the sum. The expanded one makes a head's keys and
-// values of so many tokens at a time; pieces of a context are joined by their sums of exponentials. How a sequence is cut depends
-// on its own shape alone.
+// values of so many tokens at a time, with linear's kernels where those serve; pieces of a context are joined by their sums of
+// exponentials. How a sequence is cut depends on its own shape alone.
 #include "cpu/mla.hpp"
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include "cpu/attention.hpp"
 #include "cpu/convert.hpp"
 #include "cpu/dispatch.hpp"
+#include "cpu/linear_driver.hpp"
 
 namespace atom {
 namespace cpu {
@@ -31,6 +32,7 @@ constexpr int least_chunk = 1024;  // tokens of a context that is cut, when one 
 constexpr int most_chunks = 16;    // ... so many chunks
 constexpr int made_at_once = 32;   // tokens
 constexpr int weight_rows = 32;    // of a panel
+static_assert(most_tokens <= max_pass_rows);
 
 int ceil_div(int a, int b) { return a / b + (a % b != 0); }
 
@@ -55,6 +57,7 @@ template <class T> struct ExpandedMemory {
   float *sum, *made, *lse, *top, *total;
   int* pages;
   float* attention;
+  char *packed, *sums;  // of linear's kernels: rows of c, and what a call needs besides
   ExpandedMemory(Carve& c, const LatentDims& d) {
     const int key = d.n + d.r;
     q = c.take<T>(std::ptrdiff_t{most_rows} * key);
@@ -68,6 +71,8 @@ template <class T> struct ExpandedMemory {
     total = c.take<float>(most_rows);
     pages = c.take<int>(most_tokens / page);
     attention = c.take<float>(static_cast<std::ptrdiff_t>(prefill_floats(key)));
+    packed = c.take<char>(most_tokens * a_row_bytes(weight_blocks<float>(d.c)));
+    sums = c.take<char>(acc_bytes + expanded_bytes);
   }
 };
 
@@ -278,25 +283,60 @@ template <class Q, class T, class Kv> class Wave {
       put_(m.sum + static_cast<std::ptrdiff_t>(i) * d_.v, 1 / m.total[i], output(s, row + i, head), d_.v);
   }
 
-  /// One head's keys and values of tokens [first, first + n); values are as wide as keys, with zeros.
+  /// One head's keys and values of tokens [first, first + n); values are as wide as keys, with zeros. Where the scheme leaves rows
+  /// alone they are two products of linear's kernels.
   void expand(int s, int head, int first, int n, const ExpandedMemory<T>& m) noexcept {
-    const std::ptrdiff_t width = d_.c + d_.r, key = d_.n + d_.r, made = d_.n + d_.v;
-    const PanelRows w = weights(head, 0, d_.n + d_.v);
+    const std::ptrdiff_t width = d_.c + d_.r, key = d_.n + d_.r;
+    [[maybe_unused]] const LinearKernel* kernel = nullptr;
+    [[maybe_unused]] LinearJob made{};
+    if constexpr (!quant::Scaled<Q>) {
+      kernel = &choices<Kv, W>[static_cast<std::size_t>(isa())].of(n);
+      made = job_of<Q, Kv, T>(*kernel, {nullptr, nullptr, nullptr, nullptr, nullptr, m.keys, n, d_.n, d_.c, static_cast<int>(width),
+                                        static_cast<int>(key)});
+      made.a = m.packed;
+      made.last_block = made.w_blocks;
+      made.a_blocks = made.w_blocks * made.widening;
+    }
     for (int t = 0; t < n;) {
       const int token = first + t, in_page = token % page, count = std::min(page - in_page, n - t);
       const Kv* rows = a_.pages + (static_cast<std::ptrdiff_t>(pages_of(s)[token / page]) * page + in_page) * width;
-      expand_(w, rows, width, count, m.made, made);
-      for (int i = 0; i < count; ++i, ++t) {
-        T *k = m.keys + t * key, *v = m.values + t * key;
-        put_(m.made + i * made, 1, k, d_.n);
-        copy_row(rows + i * width + d_.c, k + d_.n, d_.r);
-        put_(m.made + i * made + d_.n, 1, v, d_.v);
-        std::memset(static_cast<void*>(v + d_.v), 0, static_cast<std::size_t>(key - d_.v) * sizeof(T));
+      T *k = m.keys + t * key, *v = m.values + t * key;
+      for (int i = 0; i < count; ++i) {
+        copy_row(rows + i * width + d_.c, k + i * key + d_.n, d_.r);
+        std::memset(static_cast<void*>(v + i * key + d_.v), 0, static_cast<std::size_t>(key - d_.v) * sizeof(T));
       }
+      if constexpr (quant::Scaled<Q>) {
+        make_rows(weights(head, 0, d_.n + d_.v), rows, count, k, v, m.made);
+      } else {
+        made.x = rows - t * width;  // as if the page's first row were the t-th of a matrix
+        kernel->pack(made, t, t + count);
+      }
+      t += count;
+    }
+    if constexpr (!quant::Scaled<Q>) {
+      const auto multiply = [&](const PanelRows& w, T* y) {
+        made.w = w.panels;
+        made.y = y;
+        made.out = w.rows;
+        made.panels = panel_count(w.rows);
+        kernel->panels(made, 0, made.panels, m.sums);
+      };
+      multiply(weights(head, 0, d_.n), m.keys);
+      multiply(weights(head, d_.n, d_.v), m.values);
     }
     const int whole = (n + page - 1) / page * page;  // what a page holds is read, though masked
     std::memset(static_cast<void*>(m.keys + n * key), 0, static_cast<std::size_t>((whole - n) * key) * sizeof(T));
     std::memset(static_cast<void*>(m.values + n * key), 0, static_cast<std::size_t>((whole - n) * key) * sizeof(T));
+  }
+
+  /// The same of a page's rows, of weights that are decoded as they are read.
+  void make_rows(const PanelRows& w, const Kv* rows, int n, T* k, T* v, float* made) noexcept {
+    const std::ptrdiff_t key = d_.n + d_.r, both = d_.n + d_.v;
+    expand_(w, rows, d_.c + d_.r, n, made, both);
+    for (int i = 0; i < n; ++i) {
+      put_(made + i * both, 1, k + i * key, d_.n);
+      put_(made + i * both + d_.n, 1, v + i * key, d_.v);
+    }
   }
 
   static void copy_row(const Kv* from, T* to, int n) noexcept {
