@@ -31,7 +31,7 @@ struct Measured {
   std::uint64_t steps = 0, preemptions = 0;
   engine::SpeculationStats drafts;
   double seconds = 0;
-  std::vector<double> ttft, tpot, latency;
+  std::vector<double> ttft, tpot, latency, step;
 
   [[nodiscard]] double output_rate() const { return static_cast<double>(tokens_output) / seconds; }
   [[nodiscard]] double total_rate() const { return static_cast<double>(tokens_input + tokens_output) / seconds; }
@@ -70,7 +70,9 @@ Measured measure(engine::LLMEngine& engine, const std::vector<engine::Request>& 
   for (std::size_t added = 0, ended = 0; ended < requests.size();) {
     for (; added < requests.size() && added - ended < concurrency; ++added)
       if (const auto admission = engine.add(requests[added]); !admission.ok()) throw Error(admission.error.message());
+    const auto begin = std::chrono::steady_clock::now();
     engine.step();
+    m.step.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     for (const engine::RequestOutput& r : engine.take_finished()) {
       ++ended;
       m.tokens_input += static_cast<std::size_t>(r.num_tokens_input);
@@ -104,6 +106,7 @@ std::string json_row(const Measured& m) {
   spread("ttft", m.ttft);
   spread("tpot", m.tpot);
   spread("latency", m.latency);
+  spread("step", m.step);
   if (m.drafts.enabled) o.raw("speculation", drafts_json(m.drafts));
   return o.done();
 }

@@ -74,11 +74,23 @@ void check_launches(const char* where) { check(hipGetLastError(), where); }
 void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, std::size_t shared,
                    void* args) noexcept {
   void* list[] = {args};
-  (void)hipLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks_x), static_cast<unsigned>(blocks_y)),
-                        dim3(static_cast<unsigned>(threads)), list, shared, raw(stream));
+  const dim3 grid(static_cast<unsigned>(blocks_x), static_cast<unsigned>(blocks_y)), block(static_cast<unsigned>(threads));
+  (void)launch_early(kernel, grid, block, list, shared, raw(stream));
 }
-bool allow_shared(const void* kernel, std::size_t bytes) noexcept {
-  return hipFuncSetAttribute(kernel, hipFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)) == hipSuccess;
+int resident_blocks(const void* kernel, int threads, std::size_t shared) noexcept {
+  int device = 0, multiprocessors = 1, each = 1;
+  (void)hipGetDevice(&device);
+  (void)hipDeviceGetAttribute(&multiprocessors, hipDeviceAttributeMultiprocessorCount, device);
+  (void)hipOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared);
+  return multiprocessors * (each > 0 ? each : 1);
+}
+bool prepare_kernel(const void* kernel, std::size_t shared, bool cached) noexcept {
+  // One split between cache and shared memory: a multiprocessor changes it only when it is empty, which kernels that begin before
+  // others end do not leave it.
+  if (!cached && hipFuncSetAttribute(kernel, hipFuncAttributePreferredSharedMemoryCarveout, 100) != hipSuccess)
+    (void)hipGetLastError();  // a wish: it may be refused
+  return shared == 0 ||
+         hipFuncSetAttribute(kernel, hipFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)) == hipSuccess;
 }
 
 Stream::Stream() {
@@ -143,7 +155,7 @@ Gate::~Gate() {
 }
 void Gate::open() noexcept { open_.store(true); }
 
-void Graph::begin(Hip::stream stream) {
+Graph::Graph(Hip::stream stream) {
   check(hipStreamBeginCapture(raw(stream), hipStreamCaptureModeThreadLocal), "beginning a capture");
 }
 void Graph::end(Hip::stream stream) {
@@ -155,7 +167,9 @@ void Graph::end(Hip::stream stream) {
   check(e, "instantiating a graph");
   handle_ = exec;
 }
-Graph::~Graph() { (void)hipGraphExecDestroy(static_cast<hipGraphExec_t>(handle_)); }
+Graph::~Graph() {
+  if (handle_) (void)hipGraphExecDestroy(static_cast<hipGraphExec_t>(handle_));
+}
 void Graph::launch(Hip::stream stream) const {
   check(hipGraphLaunch(static_cast<hipGraphExec_t>(handle_), raw(stream)), "launching a graph");
 }

@@ -104,11 +104,15 @@ void attention(const gpu::Stream& stream, int seqs, int context, int heads, int 
   std::shuffle(table.begin(), table.end(), std::mt19937(2));
   for (int s = 0; s <= seqs; ++s) first_row.push_back(s);
   const auto d_table = buffer_of(table, stream), d_first = buffer_of(first_row, stream), d_context = buffer_of(lengths, stream);
+  const gpu::Buffer<float> partials(size(seqs * heads, kernels::attention_splits(kv_heads) * kernels::partial_width(D)));
+  const auto d_arrivals = buffer_of(std::vector<int>(size(seqs, kv_heads)), stream);
   std::vector<op::args> calls;
   for (int i = 0; i < copies; ++i) {
     const std::size_t at = elements * static_cast<std::size_t>(i);
     calls.push_back({q.data(), o.data(), k.data() + at, v.data() + at, d_table.data(), d_first.data(), d_context.data(), seqs, seqs,
                      heads, kv_heads, heads * D, pages, 1 / std::sqrt(float{D})});
+    calls.back().partials = partials.data();
+    calls.back().arrivals = d_arrivals.data();
   }
   auto host = calls[0];
   host.first_row = first_row.data();

@@ -9,8 +9,8 @@
 namespace atom::gpu {
 
 /// to(r, c .. c + N) = from[0 .. N), 16 bytes, both aligned; zeros unless `exists` (then `from` is not read, but must be a valid
-/// pointer to something).
-template <int N, class S, class T> ATOM_DEVICE void copy_async(S& to, int r, int c, const T* from, bool exists) {
+/// pointer to something). Line: other waves ask for the rest of its line of 128 bytes just then.
+template <int N, bool Line = false, class S, class T> ATOM_DEVICE void copy_async(S& to, int r, int c, const T* from, bool exists) {
   static_assert(N * sizeof(T) == 16, "atom: asynchronous copies are 16 bytes wide");
 #if ATOM_GPU_EMULATED
   emu::copy_async(to.template target<N>(r, c), from, exists);
@@ -18,7 +18,10 @@ template <int N, class S, class T> ATOM_DEVICE void copy_async(S& to, int r, int
   store<N>(to.template target<N>(r, c), exists ? load<N>(from) : vec<T, N>{});
 #else
   const auto at = static_cast<unsigned>(__cvta_generic_to_shared(to.template target<N>(r, c)));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(exists ? 16 : 0) : "memory");
+  if constexpr (Line)
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(exists ? 16 : 0) : "memory");
+  else
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(exists ? 16 : 0) : "memory");
 #endif
 }
 

@@ -70,6 +70,7 @@ template <int W, int N> class Cta {
     return all;
   }
   void device_fence() const {}                        // blocks run one by one
+  void after_previous() const {}                      // as kernels do
   template <class T> T atomic_add(T* p, T v) const {  // one thread runs at a time
     const T before = *p;
     *p += v;

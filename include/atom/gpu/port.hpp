@@ -190,6 +190,8 @@ template <int W> inline constexpr int wave_of<Emu<W>> = W;
 template <class K, class Backend, class Args> void launch(typename Backend::stream machine, Grid grid, const Args& a) noexcept {
   machine->template run<K, Backend::wave>(grid.x, grid.y, a);
 }
+/// Blocks of a kernel that the machine runs at once.
+template <class K, class Backend, class Args> int blocks_at_once() noexcept { return 3; }
 
 #else
 
@@ -199,8 +201,10 @@ template <class S> inline constexpr std::size_t asked_for = ATOM_GPU_NVIDIA && s
 /// Asks the runtime to launch (src/gpu/runtime.cpp). Errors are kept and reported by check_launches().
 void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, std::size_t shared,
                    void* args) noexcept;
-/// Before the first launch of a kernel that asks for shared memory.
-bool allow_shared(const void* kernel, std::size_t bytes) noexcept;
+/// Before the first launch of a kernel, which asks for so much shared memory; cached: it gains more from a larger cache.
+bool prepare_kernel(const void* kernel, std::size_t shared, bool cached) noexcept;
+/// Blocks of it that the device runs at once.
+int resident_blocks(const void* kernel, int threads, std::size_t shared) noexcept;
 
 /// One block of N threads.
 template <int N> struct Cta {
@@ -296,6 +300,12 @@ template <int N> struct Cta {
     __threadfence();
 #endif
   }
+  /// Waits until all kernels in front of this one on its stream are done, where a device lets a kernel begin before that.
+  ATOM_DEVICE void after_previous() const {
+#if ATOM_GPU_NVIDIA && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+  }
   /// Adds to memory of the device; returns what was there. Relaxed.
   template <class T> ATOM_DEVICE T atomic_add(T* p, T v) const {
 #if ATOM_GPU_AMD
@@ -309,6 +319,19 @@ template <int N> struct Cta {
   }
 };
 
+/// Kernels with a member `starts_early` call after_previous() themselves, in every thread, and touch nothing in front of it that
+/// another kernel of the stream writes; all others begin with it.
+template <class K>
+concept StartsEarly = requires {
+  K::starts_early;
+};
+
+/// Kernels with a member `cached` read more than once what others read too.
+template <class K>
+concept Cached = requires {
+  K::cached;
+};
+
 /// What the device runs.
 template <class K, class Args>
 #if ATOM_GPU_AMD
@@ -317,7 +340,11 @@ __attribute__((global, amdgpu_flat_work_group_size(K::threads(64), K::threads(64
 #else
 __global__ __launch_bounds__(K::threads(32)) void entry(const __grid_constant__ Args a) {
   Cta<K::threads(32)> cta;
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");  // the next kernel's blocks may come while this one's leave
 #endif
+#endif
+  if constexpr (!StartsEarly<K>) cta.after_previous();
   K{}(cta, a);
 }
 
@@ -325,9 +352,19 @@ template <class K, class Backend, class Args> void launch(Hip::stream stream, Gr
   if (grid.x == 0 || grid.y == 0) return;
   const auto kernel = reinterpret_cast<const void*>(&entry<K, Args>);
   constexpr std::size_t shared = asked_for<typename K::Shared>;
-  if constexpr (shared > 0) static const bool allowed = allow_shared(kernel, shared);
+  static const bool ready = prepare_kernel(kernel, shared, Cached<K>);
+  if (!ready) return;
   Args copy = a;
   launch_kernel(stream, kernel, grid.x, grid.y, K::threads(wave_of<Backend>), shared, &copy);
+}
+template <class K, class Backend, class Args> int blocks_at_once() noexcept {
+  static const int blocks = [] {
+    const auto kernel = reinterpret_cast<const void*>(&entry<K, Args>);
+    constexpr std::size_t shared = asked_for<typename K::Shared>;
+    prepare_kernel(kernel, shared, Cached<K>);
+    return resident_blocks(kernel, K::threads(wave_of<Backend>), shared);
+  }();
+  return blocks;
 }
 
 #endif

@@ -104,22 +104,22 @@ class Gate {
   std::atomic<bool> open_{false};
 };
 
-/// What a function launched on a stream, to be launched again as one.
+/// What was launched on a stream, to be launched again as one.
 class Graph {
  public:
-  template <class Step> Graph(Hip::stream stream, Step step) {
-    begin(stream);
+  /// From here to end(), what is launched on the stream is recorded instead.
+  explicit Graph(Hip::stream stream);
+  template <class Step> Graph(Hip::stream stream, Step step) : Graph(stream) {
     step();
     end(stream);
   }
+  void end(Hip::stream stream);
   ~Graph();
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
   void launch(Hip::stream stream) const;
 
  private:
-  static void begin(Hip::stream stream);
-  void end(Hip::stream stream);
   void* handle_ = nullptr;
 };
 

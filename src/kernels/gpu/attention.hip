@@ -1,4 +1,5 @@
 // paged_attention: which kernel takes what, and the one for floats.
+
 #include "atom/ops/attention_gpu.hpp"
 
 #include "attention_decode.hpp"
@@ -133,14 +134,25 @@ template <int D, class B, class Args> void prefill(typename B::stream stream, co
     launch(gpu::PrefillAttention<D, 1, keys>{});
 }
 
-/// As many blocks as keep a device busy, at least four per row and head: those with nothing to do end at once.
+/// A block per row and head where that fills the device, and then only long contexts are cut; else as many blocks as it runs at
+/// once share them evenly, and few rows are cut into short chunks.
+template <int D, int Heads, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
+  constexpr int stages = gpu::wave_of<B> == 64 ? 1 : 2;
+  using K = gpu::DecodeAttention<D, Heads, stages>;
+  using KArgs = gpu::DecodeArgs<Args>;
+  const int slots = row_each ? a.rows : a.seqs, parts = gpu::ceil_div(a.heads / a.kv_heads, Heads), heads = a.kv_heads * parts;
+  const int resident = gpu::blocks_at_once<K, B, KArgs>(), rounds = gpu::ceil_div(slots * heads, resident);
+  const bool full = slots * heads * 10 >= rounds * resident * 9;
+  const int most = slots * kernels::attention_splits(a.kv_heads);
+  const int shares = full ? slots : gpu::min(gpu::max(1, resident / heads), most);
+  const int least = full ? 32 : gpu::min(gpu::max(slots * heads / 16, 2), 8);
+  gpu::launch<K, B>(stream, {heads, shares}, KArgs{a, slots, shares, parts, least, row_each});
+}
 template <int D, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
-  constexpr int stages = gpu::wave_of<B> == 32 ? 3 : 1;
-  using K = gpu::DecodeAttention<D, stages>;
-  const int slots = row_each ? a.rows : a.seqs, parts = gpu::ceil_div(a.heads / a.kv_heads, K::heads);
-  const int blocks = slots * a.kv_heads * parts, most = kernels::attention_splits(a.kv_heads);
-  const int lanes = gpu::min(most, gpu::max(4, gpu::ceil_div(1024, gpu::max(blocks, 1))));
-  gpu::launch<K, B>(stream, {blocks, lanes}, gpu::DecodeArgs<Args>{a, lanes, row_each});
+  if (a.heads / a.kv_heads <= 8)
+    decode<D, 8, B>(stream, a, row_each);
+  else
+    decode<D, 16, B>(stream, a, row_each);
 }
 
 }  // namespace

@@ -1,182 +1,319 @@
 #pragma once
-// Attention of one query row over a long context: its keys are split into chunks by the context's length alone, blocks take the
-// chunks, and the last block to finish puts their answers together, chunk by chunk.
-// One idea: what a chunk's answer is does not depend on who works it out, so a row's result does not depend on its batch; the
-// query heads of a KV head are rows of the matrix unit, so every key is read once. A wave has its own pages and its own stages,
-// and waits for nobody until the chunk's end.
+// Attention of one query row over a long context: its keys are split into chunks, by the context's length and the number of rows.
+// As many blocks as the device holds share the chunks evenly, each those of neighbouring rows for one KV head; whoever finishes the
+// last chunk of a row and head puts the answers of its chunks together, in their order.
+// One idea: a block's copies run ahead of its products across chunks and rows, so that memory is busy from its first chunk to its
+// last, and neighbouring blocks have the heads of one page, which lie side by side. What a chunk's answer is does not depend on who
+// works it out. The query heads of a KV head are rows of the matrix unit, so every key is read once. A wave has its own pages and
+// its own stages, and waits for nobody until a chunk's end.
 #include "attention_tile.hpp"
 
 namespace atom::gpu {
 
 template <class A> struct DecodeArgs {
   A a;
-  int lanes;    // blocks that share a row's chunks
-  bool by_row;  // one slot per row, else per sequence, of which those with one row have work
+  int slots;    // rows, or sequences
+  int shares;   // blocks of one head
+  int parts;    // of a group: a block has at most Heads of its heads
+  int least;    // quads of a chunk
+  bool by_row;  // a slot per row, else per sequence, of which those with one row have work
 };
 
-/// Chunks of the pages from the one of token `least` to that of token end - 1: at least 128 tokens each, a multiple of what the
-/// waves take at once, and at most `most` of them.
-struct Chunks {
-  int first, last, each, count;
-  ATOM_DEVICE Chunks(int least, int end, int most) {
-    first = least / kernels::page_tokens;
-    last = ceil_div(end, kernels::page_tokens);
-    each = max(8, ceil_div(ceil_div(last - first, most), 4) * 4);
-    count = ceil_div(last - first, each);
-  }
-};
-
-template <int D, int Stages> struct DecodeAttention {
+/// Heads: of a KV head's group, that a block keeps at most: 8 or 16.
+template <int D, int Heads, int Stages> struct DecodeAttention {
   using Args = DecodeArgs<kernels::AttentionArgs<bf16, bf16>>;
   using layout = kernels::KvLayout<bf16, D>;
-  static constexpr int waves = 4, heads = 16, page = layout::page, chunks = D / 8, channels = D / 16;
+  static constexpr int waves = 4, page = layout::page, vectors = D / 8, channels = D / 16, at_once = 32;
+  static constexpr bool starts_early = true;
   static constexpr int threads(int wave) { return waves * wave; }
-  struct Shared {
+  using Pages = swizzled<bf16, Stages * waves * 2 * page, D>;  // a stage: a wave's page of keys, then of values
+  using Answers = array<float, waves * Heads, D>;              // of a chunk, wave by wave
+  struct Apart {
+    Pages kv;
+    Answers o;
+  };
+  struct Together {
     union {
-      swizzled<bf16, Stages * waves * 2 * page, D> kv;  // a stage: a wave's page of keys, then of values
-      array<float, waves * heads, D> o;                 // at the end of a chunk
+      Pages kv;
+      Answers o;
     };
-    array<float, waves, heads> top, sum;
-    array<int, 1> arrived;
+  };
+  struct Shared : std::conditional_t<Stages == 1, Together, Apart> {  // with one stage nothing is on its way at a chunk's end
+    array<float, waves, Heads> top, sum;
+    array<int, at_once> ours;  // chunks of the rows that this block puts together
   };
 
-  /// Grid: (slots * KV heads * parts of their group, lanes).
+  /// Grid: (KV heads * parts, shares).
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& args) const {
     constexpr int W = Cta::wave;
     using T = Tile<W>;
     const auto& a = args.a;
     auto& s = cta.template shared<Shared>();
-    const int group = a.heads / a.kv_heads, parts = ceil_div(group, heads), most = kernels::attention_splits(a.kv_heads);
-    const int part = cta.block_x() % parts, kv_head = cta.block_x() / parts % a.kv_heads, slot = cta.block_x() / parts / a.kv_heads;
-    const int seq = args.by_row ? sequence_of(slot, a.first_row, a.seqs) : slot;
-    const int end_row = a.first_row[seq + 1], row = args.by_row ? slot : a.first_row[seq];
-    if (!args.by_row && end_row != row + 1) return;
-    const int visible = a.context[seq] - end_row + row + 1;
-    const int least = first_visible(visible - 1, a.window);
-    const Chunks split(least, visible, most);
-    if (cta.block_y() >= split.count) return;
-    const int head0 = kv_head * group + part * heads, here = min(heads, group - part * heads);
+    const int lane = cta.lane(), wave = cta.wave_id(), group = a.heads / a.kv_heads;
+    const int kv_head = cta.block_x() / args.parts, first_of_group = cta.block_x() % args.parts * Heads;
+    const int head0 = kv_head * group + first_of_group, here = min(Heads, group - first_of_group);
+    Walk use = share(cta, args);
+    const Walk all = use;
 
-    const int lane = cta.lane(), wave = cta.wave_id();
-    FragIn<W> q[channels];
-    ATOM_UNROLL for (int c = 0; c < channels; ++c) ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
-      const At at = T::a(lane, i);
-      vec<bf16, T::run> x{};
-      if (at.row < here) x = load<T::run>(row_of(a.q, row, a.ldq) + (head0 + at.row) * D + 16 * c + at.col);
-      ATOM_UNROLL for (int j = 0; j < T::run; ++j) q[c].v[i + j] = x.v[j];
-    }
-
-    const int* const table = row_of(a.block_table, seq, a.table_stride);
-    for (int chunk = cta.block_y(); chunk < split.count; chunk += args.lanes) {
-      const int first = split.first + chunk * split.each + wave, last = min(split.last, split.first + (chunk + 1) * split.each);
-      const int count = last > first ? ceil_div(last - first, waves) : 0;  // pages of this wave
-      Softmax<W> softmax;
-      FragOut<W> o[channels];
-      int index = 0;  // lane l: the page of the wave's l-th step from here
-      const auto fetch = [&](int n) {
-        if (n < count) {
-          if (n % W == 0 && n + lane < count) index = table[first + (n + lane) * waves];
-          const std::size_t at = layout::at(cta.shfl(index, n % W), kv_head, 0, a.kv_heads);
-          const int left = visible - (first + n * waves) * page, to = ((n % Stages) * waves + wave) * 2 * page;
-          ATOM_UNROLL for (int i = lane; i < page * chunks; i += W) {
-            const int t = i / chunks, c = i % chunks * 8;
-            const std::size_t from = t < left ? at + static_cast<std::size_t>(t * D + c) : at;
-            copy_async<8>(s.kv, to + t, c, a.k_pages + from, t < left);
-            copy_async<8>(s.kv, to + page + t, c, a.v_pages + from, t < left);
+    Walk next = use;                                 // what is asked for
+    int to = 0, index = 0, held_slot = 0, held = 0;  // lane l: the wave's page of quad held + l of that slot
+    const auto look_up = [&] {
+      const Row& r = next.row;
+      held_slot = r.slot;
+      held = next.quad;
+      const int at = r.first + (held + lane) * waves + wave;
+      if (at * page < r.visible) index = row_of(a.block_table, r.seq, a.table_stride)[at];
+    };
+    const auto fetch = [&] {
+      if (next.left > 0) {
+        const Row& r = next.row;
+        if (held_slot != r.slot || next.quad < held || next.quad >= held + W) look_up();
+        const int left = r.visible - (r.first + next.quad * waves + wave) * page;
+        const std::size_t at = layout::at(cta.shfl(index, next.quad - held), kv_head, 0, a.kv_heads);
+        const int row = (to * waves + wave) * 2 * page;
+        const auto copy = [&](int to_row, const bf16* from) {  // keys, then values: neighbours together
+          ATOM_UNROLL for (int i = lane; i < page * vectors; i += W) {
+            const int t = i / vectors, c = i % vectors * 8;
+            copy_async<8>(s.kv, to_row + t, c, from + (t < left ? t * D + c : 0), t < left);
           }
-        }
-        commit_copies();
-      };
-      for (int n = 0; n < Stages - 1; ++n) fetch(n);
-      for (int n = 0; n < count; ++n) {
-        fetch(n + Stages - 1);
-        wait_copies<Stages - 1>();
-        cta.wave_sync();
-        const int at = ((n % Stages) * waves + wave) * 2 * page, token = (first + n * waves) * page;
+        };
+        if (left > 0) copy(row, a.k_pages + at), copy(row + page, a.v_pages + at);
+        step(next, args);
+      }
+      commit_copies();
+      to = to + 1 == Stages ? 0 : to + 1;
+    };
+    if (use.left > 0) look_up();
+    cta.after_previous();
+    if (use.left == 0) return;
+    for (int i = 0; i < Stages - 1; ++i) fetch();
+
+    FragIn<W> q[channels];
+    FragOut<W> o[channels];
+    Softmax<W> softmax;
+    int slot = -1;
+    for (int from = 0; use.left > 0; from = from + 1 == Stages ? 0 : from + 1) {
+      const Row& r = use.row;
+      if (r.slot != slot) load_queries(cta, q, a, r.row, head0, here);
+      slot = r.slot;
+      fetch();
+      wait_copies<Stages - 1>();
+      cta.wave_sync();
+      const int token = (r.first + use.quad * waves + wave) * page, at = (from * waves + wave) * 2 * page;
+      if (token < r.visible) {
         FragOut<W> score[1];
         ATOM_UNROLL for (int c = 0; c < channels; ++c) mma_carried(cta, score[0], q[c], load_b(cta, s.kv, at, 16 * c));
-        if (token + page > visible || token < least) ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
+        if (token + page > r.visible || token < r.least) ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
             const int t = token + T::carried(lane, i).col;
-            if (t >= visible || t < least) score[0].v[i] = -INFINITY;
+            if (t >= r.visible || t < r.least) score[0].v[i] = -INFINITY;
           }
         softmax.add(cta, score, o, a.scale * log2e);
         const FragIn<W> p = carry(score[0]);
         ATOM_UNROLL for (int c = 0; c < channels; ++c) mma_carried(cta, o[c], p, load_b_transposed(cta, s.kv, at + page, 16 * c));
-        cta.wave_sync();
       }
-      wait_copies<0>();
-      softmax.finish(cta);
-      cta.sync();  // stages become answers
-      ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
-        const At at = T::carried(lane, i);
-        if (at.row >= here) continue;
-        ATOM_UNROLL for (int c = 0; c < channels; ++c) s.o.set(wave * heads + at.row, 16 * c + at.col, o[c].v[i]);
-        if (at.col == 0) {
-          s.top.set(wave, at.row, softmax.top[T::a_row(i)]);
-          s.sum.set(wave, at.row, softmax.sum[T::a_row(i)]);
-        }
+      cta.wave_sync();
+      if (use.quad + 1 == use.end) {
+        keep(cta, s, softmax, o, here);
+        answer(cta, s, args, use, head0, here);
+        softmax = {};
+        ATOM_UNROLL for (int c = 0; c < channels; ++c) o[c] = {};
       }
-      cta.sync();
-      for (int i = cta.thread(); i < here * D; i += cta.threads()) {
-        const int h = i / D, c = i % D;
-        float best = s.top.get(0, h), total = 0, value = 0;
-        for (int w = 1; w < waves; ++w) best = max(best, s.top.get(w, h));
-        for (int w = 0; w < waves; ++w) {
-          const float keep = fast_exp2(s.top.get(w, h) - best);
-          total += keep * s.sum.get(w, h);
-          value += keep * s.o.get(w * heads + h, c);
-        }
-        if (split.count == 1) {
-          total += sink_share(a.sinks, head0 + h, best);
-          row_of(a.o, row, a.heads * D)[(head0 + h) * D + c] = bf16(value / total);
-        } else {
-          float* to = partial(a, slot, head0 + h, chunk, most);
-          to[c] = value;
-          if (c == 0) to[D] = best, to[D + 1] = total;
-        }
-      }
-      cta.sync();
+      step(use, args);
     }
-    if (split.count > 1 && is_last(cta, s, a.arrivals + slot * a.kv_heads + kv_head, parts * min(args.lanes, split.count)))
-      combine(cta, a, row, slot, kv_head * group, group, split.count, most);
+    wait_copies<0>();
+    put_together(cta, s, args, all, use, kv_head, group);
   }
 
  private:
-  /// Where a chunk's answer for one head lies: D channels not yet divided, their highest score, their sum.
-  ATOM_DEVICE static float* partial(const auto& a, int slot, int head, int chunk, int most) {
-    return a.partials + ((static_cast<std::ptrdiff_t>(slot) * a.heads + head) * most + chunk) * kernels::partial_width(D);
+  /// The query of a slot, and how its context is cut: a quad is a page for each wave, a chunk is a number of quads.
+  struct Row {
+    int slot, row, seq, visible, least;
+    int first, quads, chunks;  // the first page that is seen; no chunks: not this kernel's
+  };
+  ATOM_DEVICE static Row row_at(const Args& args, int slot) {
+    const auto& a = args.a;
+    const int seq = args.by_row ? sequence_of(slot, a.first_row, a.seqs) : slot;
+    const int end = a.first_row[seq + 1], row = args.by_row ? slot : a.first_row[seq];
+    const int visible = a.context[seq] - end + row + 1, least = first_visible(visible - 1, a.window), first = least / page;
+    const int quads = ceil_div(ceil_div(visible, page) - first, waves), most = kernels::attention_splits(a.kv_heads);
+    return {slot,  row,   seq,   visible,
+            least, first, quads, args.by_row || end == row + 1 ? max(1, min(quads / args.least, most)) : 0};
   }
-
-  /// Whether this block is the last of `blocks` to come here.
-  template <class Cta> ATOM_DEVICE static bool is_last(Cta& cta, Shared& s, int* arrivals, int blocks) {
-    cta.device_fence();
-    cta.sync();
-    if (cta.thread() == 0) s.arrived.set(0, cta.atomic_add(arrivals, 1));
-    cta.sync();
-    cta.device_fence();
-    return s.arrived.get(0) == blocks - 1;
+  /// The next row with work; there must be one.
+  ATOM_DEVICE static Row row_behind(const Args& args, Row r) {
+    do r = row_at(args, r.slot + 1);
+    while (r.chunks == 0);
+    return r;
   }
+  ATOM_DEVICE static int begin_of(const Row& r, int chunk) { return r.quads * chunk / r.chunks; }
 
-  template <class Cta>
-  ATOM_DEVICE static void combine(Cta& cta, const auto& a, int row, int slot, int head0, int group, int count, int most) {
-    constexpr int N = 4;
-    for (int i = cta.thread(); i < group * D / N; i += cta.threads()) {
-      const int head = head0 + i * N / D, c = i * N % D;
-      const float* from = partial(a, slot, head, 0, most);
-      constexpr int stride = kernels::partial_width(D);
-      float best = -INFINITY, total = 0, value[N] = {};
-      for (int k = 0; k < count; ++k) best = max(best, from[k * stride + D]);
-      for (int k = 0; k < count; ++k) {
-        const float keep = fast_exp2(from[k * stride + D] - best);
-        total += keep * from[k * stride + D + 1];
-        const auto v = load<N>(from + k * stride + c);
-        ATOM_UNROLL for (int j = 0; j < N; ++j) value[j] += keep * v.v[j];
-      }
-      total += sink_share(a.sinks, head, best);
-      vec<bf16, N> y;
-      ATOM_UNROLL for (int j = 0; j < N; ++j) y.v[j] = bf16(value[j] / total);
-      store<N>(row_of(a.o, row, a.heads * D) + head * D + c, y);
+  /// The block's way through its chunks.
+  struct Walk {
+    Row row;
+    int chunk, quad, end, left;  // end: of the chunk; left: chunks, this one included
+  };
+  ATOM_DEVICE static void step(Walk& w, const Args& args) {
+    if (++w.quad < w.end || --w.left == 0) return;
+    if (++w.chunk == w.row.chunks) {
+      w.chunk = 0;
+      w.row = row_behind(args, w.row);
     }
+    w.quad = begin_of(w.row, w.chunk);
+    w.end = begin_of(w.row, w.chunk + 1);
+  }
+
+  /// Where this block begins, and how far it goes. Every wave works it out.
+  template <class Cta> ATOM_DEVICE static Walk share(Cta& cta, const Args& args) {
+    constexpr int W = Cta::wave;
+    const int lane = cta.lane();
+    const auto chunks_of = [&](int slot) { return slot < args.slots ? row_at(args, slot).chunks : 0; };
+    int all = 0;
+    for (int slot = lane; slot - lane < args.slots; slot += W) all += chunks_of(slot);
+    for (int m = W / 2; m > 0; m /= 2) all += cta.shfl_xor(all, m);
+    const auto first_of = [&](int share) { return all * share / args.shares; };
+    int from = first_of(cta.block_y());
+    Walk w{};
+    w.left = first_of(cta.block_y() + 1) - from;
+    if (w.left == 0) return w;
+    for (int first = 0;; first += W) {
+      const int mine = chunks_of(first + lane);
+      int sum = mine;  // of this lane's slot and those in front of it
+      for (int m = 1; m < W; m *= 2) {
+        const int before = cta.shfl(sum, max(lane - m, 0));
+        if (lane >= m) sum += before;
+      }
+      if (const std::uint64_t hit = cta.ballot(from < sum)) {
+        const int at = lowest_bit(hit);
+        from -= cta.shfl(sum - mine, at);
+        w.row = row_at(args, first + at);
+        break;
+      }
+      from -= cta.shfl(sum, W - 1);
+    }
+    w.chunk = from;
+    w.quad = begin_of(w.row, w.chunk);
+    w.end = begin_of(w.row, w.chunk + 1);
+    return w;
+  }
+
+  template <class Cta, int W>
+  ATOM_DEVICE static void load_queries(Cta& cta, FragIn<W> (&q)[channels], const auto& a, int row, int head0, int here) {
+    using T = Tile<W>;
+    ATOM_UNROLL for (int c = 0; c < channels; ++c) ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
+      const At at = T::a(cta.lane(), i);
+      vec<bf16, T::run> x{};
+      if (at.row < here) x = load<T::run>(row_of(a.q, row, a.ldq) + (head0 + at.row) * D + 16 * c + at.col);
+      ATOM_UNROLL for (int j = 0; j < T::run; ++j) q[c].v[i + j] = x.v[j];
+    }
+  }
+
+  /// A wave's answer for a chunk.
+  template <class Cta, int W>
+  ATOM_DEVICE static void keep(Cta& cta, Shared& s, Softmax<W>& softmax, const FragOut<W> (&o)[channels], int here) {
+    using T = Tile<W>;
+    const int wave = cta.wave_id();
+    softmax.finish(cta);
+    if constexpr (Stages == 1) cta.sync();  // pages become answers
+    ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
+      const At at = T::carried(cta.lane(), i);
+      if (at.row >= here) continue;
+      ATOM_UNROLL for (int c = 0; c < channels; ++c) s.o.set(wave * Heads + at.row, 16 * c + at.col, o[c].v[i]);
+      if (at.col == 0) {
+        s.top.set(wave, at.row, softmax.top[T::a_row(i)]);
+        s.sum.set(wave, at.row, softmax.sum[T::a_row(i)]);
+      }
+    }
+    cta.sync();
+  }
+  /// The chunk's answer, from those of its waves: the row's, if it is the only one.
+  template <class Cta> ATOM_DEVICE static void answer(Cta& cta, Shared& s, const Args& args, const Walk& w, int head0, int here) {
+    const auto& a = args.a;
+    for (int i = cta.thread(); i < here * D; i += cta.threads()) {
+      const int h = i / D, c = i % D;
+      float best = s.top.get(0, h), total = 0, value = 0;
+      for (int v = 1; v < waves; ++v) best = max(best, s.top.get(v, h));
+      for (int v = 0; v < waves; ++v) {
+        const float share = fast_exp2(s.top.get(v, h) - best);
+        total += share * s.sum.get(v, h);
+        value += share * s.o.get(v * Heads + h, c);
+      }
+      if (w.row.chunks == 1) {
+        total += sink_share(a.sinks, head0 + h, best);
+        row_of(a.o, w.row.row, a.heads * D)[(head0 + h) * D + c] = bf16(value / total);
+      } else {
+        float* to = partial(a, w.row.slot, head0 + h, w.chunk);
+        to[c] = value;
+        if (c == 0) to[D] = best, to[D + 1] = total;
+      }
+    }
+    cta.sync();
+  }
+
+  /// Where a chunk's answer for one head lies: D channels not yet divided, their highest score, their sum.
+  ATOM_DEVICE static float* partial(const auto& a, int slot, int head, int chunk) {
+    const auto first = (static_cast<std::ptrdiff_t>(slot) * a.heads + head) * kernels::attention_splits(a.kv_heads);
+    return a.partials + (first + chunk) * kernels::partial_width(D);
+  }
+
+  /// The rows of a walk that is done, from its first chunk to its last: who brings a row's last chunks puts it together, and leaves
+  /// its counter as it was.
+  template <class Cta>
+  ATOM_DEVICE static void put_together(Cta& cta, Shared& s, const Args& args, const Walk& begin, const Walk& end, int kv_head,
+                                       int group) {
+    constexpr int N = 4;
+    const auto& a = args.a;
+    const int first = begin.row.slot, last = end.row.slot, vectors_of_row = group * D / N;
+    cta.device_fence();
+    cta.sync();
+    for (int base = first; base <= last; base += at_once) {
+      const int slots = min(at_once, last - base + 1);
+      if (cta.thread() < slots) {
+        const Row r = row_at(args, base + cta.thread());
+        const int mine = (r.slot == last ? end.chunk + 1 : r.chunks) - (r.slot == first ? begin.chunk : 0);
+        const int wanted = args.parts * r.chunks;
+        int there = mine;
+        if (mine < wanted) {
+          int* const arrivals = a.arrivals + r.slot * a.kv_heads + kv_head;
+          there = cta.atomic_add(arrivals, mine) + mine;
+          if (there == wanted) *arrivals = 0;
+        }
+        s.ours.set(cta.thread(), r.chunks > 1 && there == wanted ? r.chunks : 0);
+      }
+      cta.sync();
+      cta.device_fence();
+      for (int i = cta.thread(); i < slots * vectors_of_row; i += cta.threads())
+        if (const int chunks = s.ours.get(i / vectors_of_row); chunks > 0) {
+          const int slot = base + i / vectors_of_row, c = i % vectors_of_row * N, row = args.by_row ? slot : a.first_row[slot];
+          combine<N>(a, slot, row, chunks, kv_head * group + c / D, c % D);
+        }
+      cta.sync();
+    }
+  }
+
+  /// N channels of a row's head.
+  template <int N> ATOM_DEVICE static void combine(const auto& a, int slot, int row, int chunks, int head, int c) {
+    constexpr int batch = 4, stride = kernels::partial_width(D);  // chunks that are asked for at once
+    const float* from = partial(a, slot, head, 0);
+    float best = -INFINITY, total = 0, value[N] = {};
+    for (int k = 0; k < chunks; k += batch) {
+      vec<float, 2> seen[batch];  // highest score and sum
+      vec<float, N> v[batch];
+      ATOM_UNROLL for (int b = 0; b < batch; ++b) {
+        const float* at = from + min(k + b, chunks - 1) * stride;
+        seen[b] = load<2>(at + D), v[b] = load<N>(at + c);
+      }
+      ATOM_UNROLL for (int b = 0; b < batch; ++b) {
+        if (k + b >= chunks) continue;
+        const float higher = max(best, seen[b].v[0]), keep = fast_exp2(best - higher), share = fast_exp2(seen[b].v[0] - higher);
+        best = higher;
+        total = total * keep + share * seen[b].v[1];
+        ATOM_UNROLL for (int j = 0; j < N; ++j) value[j] = value[j] * keep + share * v[b].v[j];
+      }
+    }
+    total += sink_share(a.sinks, head, best);
+    vec<bf16, N> y;
+    ATOM_UNROLL for (int j = 0; j < N; ++j) y.v[j] = bf16(value[j] / total);
+    store<N>(row_of(a.o, row, a.heads * D) + head * D + c, y);
   }
 };
 

@@ -1,5 +1,5 @@
-// linear, bf16 by bf16. Few rows: one block streams 16 rows of the weights, every wave its part of k. More: the vendor's library
-// where it is in use, or tiles of 64 x 64.
+// linear, bf16 by bf16. Few rows: one block streams 16 rows of the weights, every wave its part of k. More, and more than 8 times
+// large weights: the vendor's library where it is in use; else tiles of 64 x 64.
 #include "atom/gpu/async.hpp"
 #include "atom/gpu/gemm.hpp"
 #include "atom/gpu/mma.hpp"
@@ -12,69 +12,72 @@ namespace {
 
 template <class Y> using Args = typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args;
 
-/// At most 16 rows of x. The weights are the A operand, straight from memory: a lane loads 8 neighbours along k, 16 bytes, and
-/// those fill its slots of two MMAs. That permutes k within blocks of 32, for both operands alike, which a sum does not notice.
-/// Whole: vectors are aligned and in is a multiple of 32. Rows past the end are then read again rather than masked: what they
-/// produce is not stored.
-template <class Y, bool Whole> struct Skinny {
-  static constexpr int tile = 16, block_k = 32, ahead = 4;  // `ahead` blocks of k are loaded before the first is used
-  static constexpr int max_waves = 8;
-  static constexpr int threads(int) { return tile * tile; }
+/// At most 16 rows of x. The weights are the A operand: a lane brings 8 neighbours along k, 16 bytes, by way of a place in shared
+/// memory that is its own, and those fill its slots of two MMAs. That permutes k within blocks of 32, for both operands alike,
+/// which a sum does not notice. Waves take neighbouring blocks of k, so that what a thread block asks for at once lies together:
+/// many waves with a block or two each on its way read faster than few with more. The first are asked for before the kernels in
+/// front are done. Rows: of x, 8 or 16. Rows past the end are read again rather than masked: what they produce is not stored.
+template <class Y, int Rows, int Threads> struct Skinny {
+  static constexpr int tile = 16, block_k = 32;
+  static constexpr bool starts_early = true;
+  static constexpr int threads(int) { return Threads; }
   struct Shared {
-    gpu::array<float, max_waves * tile, tile + 1> partial;  // (wave, out, row of x)
+    gpu::array<bf16, 4 * Threads, 8> w;                // two stages, two rows of weights at most, a vector for each thread
+    gpu::array<float, Threads / 2, Rows + 1> partial;  // (wave, out), row of x
   };
 
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args<Y>& a) const {
     constexpr int W = Cta::wave, step = Cta::waves() * block_k;
     using T = gpu::Tile<W>;
+    constexpr int x_rows = Rows == 16 ? T::rows : 1;
     auto& s = cta.template shared<Shared>();
     const int out0 = cta.block_x() * tile, lane = cta.lane(), k_lane = T::group(lane) * 8;
-    const bf16 *w[T::rows], *x[T::rows];
-    bool w_here[T::rows], x_here[T::rows];
-    ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
-      const int row = T::row(lane, r);
-      w_here[r] = out0 + row < a.out;
-      x_here[r] = row < a.rows;
-      w[r] = gpu::row_of(a.w, gpu::min(out0 + row, a.out - 1), a.in);
-      x[r] = gpu::row_of(a.x, gpu::min(row, a.rows - 1), a.ldx);
-    }
+    const bf16 *w[T::rows], *x[x_rows];
+    ATOM_UNROLL for (int r = 0; r < T::rows; ++r) w[r] =
+        gpu::row_of(a.w, gpu::min(out0 + T::row(lane, r), a.out - 1), a.in) + k_lane;
+    ATOM_UNROLL for (int r = 0; r < x_rows; ++r) x[r] = gpu::row_of(a.x, gpu::min(T::row(lane, r), a.rows - 1), a.ldx) + k_lane;
+    const auto place = [&](int stage, int r) { return (2 * stage + r) * Threads + cta.thread(); };
+    const auto fetch = [&](int k, int stage) {
+      if (k < a.in) ATOM_UNROLL for (int r = 0; r < T::rows; ++r) gpu::copy_async<8, true>(s.w, place(stage, r), 0, w[r] + k, true);
+      gpu::commit_copies();
+    };
+    gpu::vec<bf16, 8> wv[T::rows], xv[x_rows] = {};
+    const auto load_x = [&](int k) {
+      if (k < a.in) ATOM_UNROLL for (int r = 0; r < x_rows; ++r) xv[r] = gpu::load<8>(x[r] + k);
+    };
     gpu::FragOut<W> sum;
-    // Blocks of k at k0, k0 + step, ...: all their loads, then all their products.
-    const auto multiply = [&]<int Blocks>(std::integral_constant<int, Blocks>, int k0) {
-      gpu::vec<bf16, 8> wv[Blocks][T::rows], xv[Blocks][T::rows];
-      ATOM_UNROLL for (int u = 0; u < Blocks; ++u) ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
-        const int k = k0 + u * step + k_lane;
-        if constexpr (Whole) {
-          wv[u][r] = gpu::load_once<8>(w[r] + k);
-          xv[u][r] = gpu::load<8>(x[r] + k);
-        } else {
-          wv[u][r] = gpu::load_some<8>(w[r] + k, w_here[r] ? a.in - k : 0);
-          xv[u][r] = gpu::load_some<8>(x[r] + k, x_here[r] ? a.in - k : 0);
-        }
-      }
-      ATOM_UNROLL for (int u = 0; u < Blocks; ++u) ATOM_UNROLL for (int half = 0; half < 2; ++half) {
+    int k = cta.wave_id() * block_k;
+    fetch(k, 0);
+    cta.after_previous();
+    load_x(k);
+    for (int stage = 0; k < a.in; k += step, stage ^= 1) {
+      fetch(k + step, stage ^ 1);
+      gpu::wait_copies<1>();
+      ATOM_UNROLL for (int r = 0; r < T::rows; ++r) wv[r] = s.w.template load<8>(place(stage, r), 0);
+      ATOM_UNROLL for (int half = 0; half < 2; ++half) {
         gpu::FragIn<W> fa, fb;
         ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
-          fa.v[i] = wv[u][T::a_row(i)].v[4 * half + T::a_slot(i)];
-          fb.v[i] = xv[u][T::b_row(i)].v[4 * half + T::b_slot(i)];
+          fa.v[i] = wv[T::a_row(i)].v[4 * half + T::a_slot(i)];
+          fb.v[i] = T::b_row(i) < x_rows ? xv[T::b_row(i) % x_rows].v[4 * half + T::b_slot(i)] : bf16();
         }
         gpu::mma(cta, sum, fa, fb);
       }
-    };
-    int k = cta.wave_id() * block_k;
-    for (; k + (ahead - 1) * step < a.in; k += ahead * step) multiply(std::integral_constant<int, ahead>{}, k);
-    for (; k < a.in; k += step) multiply(std::integral_constant<int, 1>{}, k);
+      load_x(k + step);
+    }
+    gpu::wait_copies<0>();
     ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
       const gpu::At at = T::d(lane, i);
-      s.partial.set(cta.wave_id() * tile + at.row, at.col, sum.v[i]);
+      if (at.col < Rows) s.partial.set(cta.wave_id() * tile + at.row, at.col, sum.v[i]);
     }
     cta.sync();
-    const int o = cta.thread() % tile, row = cta.thread() / tile;
-    if (out0 + o >= a.out || row >= a.rows) return;
-    float y = 0;
-    for (int wave = 0; wave < Cta::waves(); ++wave) y += s.partial.get(wave * tile + o, row);
-    if (a.bias) y += a.bias[out0 + o];
-    gpu::row_of(a.y, row, a.ldy)[out0 + o] = Y(y);
+    for (int i = cta.thread(); i < tile * a.rows; i += cta.threads()) {
+      const int o = i % tile, row = i / tile;
+      if (out0 + o >= a.out) continue;
+      float y = 0;
+      for (int wave = 0; wave < Cta::waves(); ++wave) y += s.partial.get(wave * tile + o, row);
+      if (a.bias) y += a.bias[out0 + o];
+      gpu::row_of(a.y, row, a.ldy)[out0 + o] = Y(y);
+    }
   }
 };
 
@@ -148,20 +151,28 @@ template <class Y> struct SetBias {
   }
 };
 
+/// Few blocks have many waves each.
+template <class Y, int Rows, class B> void skinny(typename B::stream stream, const Args<Y>& a) {
+  const gpu::Grid grid{gpu::ceil_div(a.out, 16), 1};
+  constexpr int most = gpu::wave_of<B> == 32 ? 1024 : 512;  // CDNA has less shared memory
+  if (grid.x <= 128 && a.in >= 1024)                        // about one for each multiprocessor
+    gpu::launch<Skinny<Y, Rows, most>, B>(stream, grid, a);
+  else if ((grid.x <= 256 || Rows == 8) && a.in >= 512)
+    gpu::launch<Skinny<Y, Rows, 512>, B>(stream, grid, a);
+  else
+    gpu::launch<Skinny<Y, Rows, 256>, B>(stream, grid, a);
+}
+
 }  // namespace
 
 template <gpu::Activation Y, gpu::Target B>
 void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
     typename B::stream stream, const typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args& a) noexcept {
   const bool wide = gpu::vectors<8>(a.x, a.ldx) && gpu::vectors<8>(a.w, a.in);
-  if (a.rows <= 16) {
-    const gpu::Grid grid{a.rows > 0 ? gpu::ceil_div(a.out, 16) : 0, 1};
-    if (wide && a.in % 32 == 0)
-      gpu::launch<Skinny<Y, true>, B>(stream, grid, a);
-    else
-      gpu::launch<Skinny<Y, false>, B>(stream, grid, a);
-    return;
-  }
+  if (a.rows == 0) return;
+  const bool whole = wide && a.in % 32 == 0, large = double{1} * a.out * a.in > 1 << 24;
+  if (whole && a.rows <= 8) return skinny<Y, 8, B>(stream, a);
+  if (whole && a.rows <= 16 && !large) return skinny<Y, 16, B>(stream, a);
   if constexpr (std::is_same_v<B, Hip>) {
     constexpr bool float_out = std::is_same_v<Y, float>;
     const gpu::Product product{a.x, a.w, a.y, a.rows, a.out, a.in, a.ldx, a.ldy, float_out, a.bias != nullptr};
@@ -171,6 +182,7 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
       if (gpu::vendor_gemm(stream, product)) return;
     }
   }
+  if (whole && a.rows <= 16) return skinny<Y, 16, B>(stream, a);
   const gpu::Grid grid{gpu::ceil_div(a.out, 64), gpu::ceil_div(a.rows, 64)};
   if (wide)
     gpu::launch<Tiled<Y, true>, B>(stream, grid, a);

@@ -1,4 +1,4 @@
-// rmsnorm: one block per row; the second pass finds the row in the nearest cache.
+// rmsnorm: one block per row, which its threads keep; the second pass finds what is too much for that in the nearest cache.
 #include "atom/ops/norm_gpu.hpp"
 
 #include "rows.hpp"
@@ -12,6 +12,8 @@ using quant::PerToken;
 
 template <NormFlags F, class Q, class T, int N> struct RmsNorm {
   using op = kernels::rmsnorm<F, Q, T>;
+  static constexpr int held = op::quantizes ? 0 : 16 / N;  // vectors that a thread keeps, with their weights
+  static constexpr bool starts_early = true;
   static constexpr int threads(int) { return gpu::row_threads; }
   struct Shared {
     gpu::array<float, 8> sums, tops;
@@ -20,45 +22,43 @@ template <NormFlags F, class Q, class T, int N> struct RmsNorm {
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const typename op::args& a) const {
     auto& s = cta.template shared<Shared>();
     const int row = cta.block_x(), first = cta.thread() * N, step = cta.threads() * N;
-    const T* x;  // what is normalised
+    gpu::vec<float, N> w[held + 1];
+    gpu::vec<T, N> mine[held + 1];
+    ATOM_UNROLL for (int i = 0; i < held; ++i) if (first + i * step < a.cols) w[i] = gpu::load_floats<N>(a.w + first + i * step);
+    cta.after_previous();
+
+    T* const h = F.residual ? gpu::row_of(a.residual, row, a.cols) : nullptr;
+    const T* const x = a.x ? gpu::row_of(a.x, row, a.ldx) : nullptr;
     float squares = 0;
-    if constexpr (F.residual) {
-      T* h = gpu::row_of(a.residual, row, a.cols);
-      for (int c = first; c < a.cols; c += step) {
-        auto v = gpu::load<N>(h + c);
-        if (a.x) {
-          const auto delta = gpu::load<N>(gpu::row_of(a.x, row, a.ldx) + c);
-          ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(static_cast<float>(v.v[i]) + static_cast<float>(delta.v[i]));
-          gpu::store<N>(h + c, v);
-        }
-        squares += squares_of(v);
+    const auto take = [&](int c) {  // of what is normalised
+      auto v = gpu::load<N>(F.residual ? h + c : x + c);
+      if (F.residual && x) {
+        const auto delta = gpu::load<N>(x + c);
+        ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(static_cast<float>(v.v[i]) + static_cast<float>(delta.v[i]));
+        gpu::store<N>(h + c, v);
       }
-      x = h;  // a thread reads what it wrote itself
-    } else {
-      x = gpu::row_of(a.x, row, a.ldx);
-      for (int c = first; c < a.cols; c += step) squares += squares_of(gpu::load<N>(x + c));
-    }
-    const float mean = gpu::block_sum(cta, squares, s.sums) / static_cast<float>(a.cols);
-    const float inverse = 1.0f / gpu::sqrt(mean + a.eps);
-    const auto normed = [&](int c) {
-      auto v = gpu::load<N>(x + c);
-      const auto w = gpu::load_floats<N>(a.w + c);
-      ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(w.v[i] * static_cast<float>(T(static_cast<float>(v.v[i]) * inverse)));
+      ATOM_UNROLL for (int i = 0; i < N; ++i) squares += static_cast<float>(v.v[i]) * static_cast<float>(v.v[i]);
       return v;
     };
+    ATOM_UNROLL for (int i = 0; i < held; ++i) if (first + i * step < a.cols) mine[i] = take(first + i * step);
+    for (int c = first + held * step; c < a.cols; c += step) take(c);
+    const float mean = gpu::block_sum(cta, squares, s.sums) / static_cast<float>(a.cols);
+    const float inverse = 1.0f / gpu::sqrt(mean + a.eps);
+    const auto weighed = [&](gpu::vec<T, N> v, const gpu::vec<float, N>& by) {
+      ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(by.v[i] * static_cast<float>(T(static_cast<float>(v.v[i]) * inverse)));
+      return v;
+    };
+    const auto again = [&](int c) {  // a thread reads what it wrote itself
+      return weighed(gpu::load<N>(F.residual ? h + c : x + c), gpu::load_floats<N>(a.w + c));
+    };
     if constexpr (op::quantizes) {
-      gpu::quantize_row<N>(cta, gpu::row_of(a.q, row, a.cols), a.scale + row, a.cols, s.tops, normed);
+      gpu::quantize_row<N>(cta, gpu::row_of(a.q, row, a.cols), a.scale + row, a.cols, s.tops, again);
     } else {
       T* y = gpu::row_of(a.y, row, a.cols);
-      for (int c = first; c < a.cols; c += step) gpu::store<N>(y + c, normed(c));
+      ATOM_UNROLL for (int i = 0; i < held; ++i) if (first + i * step < a.cols)
+          gpu::store<N>(y + first + i * step, weighed(mine[i], w[i]));
+      for (int c = first + held * step; c < a.cols; c += step) gpu::store<N>(y + c, again(c));
     }
-  }
-
- private:
-  ATOM_DEVICE static float squares_of(const gpu::vec<T, N>& v) {
-    float sum = 0;
-    ATOM_UNROLL for (int i = 0; i < N; ++i) sum += static_cast<float>(v.v[i]) * static_cast<float>(v.v[i]);
-    return sum;
   }
 };
 

@@ -8,42 +8,53 @@ namespace {
 
 template <class T, int D, kernels::RopeFlags F> struct Rope {
   using Args = typename kernels::rope<T, D, F>::args;
+  static constexpr bool starts_early = true;
   static constexpr int threads(int wave) { return 4 * wave; }
   struct Shared {
     gpu::array<float, 4, D> head;  // one per wave: pairs lie half a rotation apart, wherever that is
   };
 
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
-    const int row = cta.block_x(), head = cta.block_y() * Cta::waves() + cta.wave_id(), wave = cta.wave_id();
-    if (head >= a.heads + a.kv_heads) return;  // the whole wave
+    constexpr int W = Cta::wave, each = (D + W - 1) / W, pairs = (D / 2 + W - 1) / W;
+    const int row = cta.block_x(), head = cta.block_y() * Cta::waves() + cta.wave_id(), wave = cta.wave_id(), lane = cta.lane();
+    const int half = a.rotary_dim / 2;
+    const bool here = head < a.heads + a.kv_heads;
+    float w[each] = {}, cos[pairs] = {}, sine[pairs] = {};
+    if (here) {  // constants, and the step's inputs
+      const float* angles = gpu::row_of(a.cos_sin, a.positions[row], a.rotary_dim);
+      ATOM_UNROLL for (int i = 0; i < pairs; ++i) if (const int p = lane + i * W; p < half) cos[i] = angles[p],
+                                                                                            sine[i] = angles[p + half];
+      if constexpr (F.qk_norm)
+        ATOM_UNROLL for (int i = 0; i < each; ++i) if (const int d = lane + i * W; d < D) w[i] =
+            (head < a.heads ? a.q_norm : a.k_norm)[d];
+    }
+    cta.after_previous();
+    if (!here) return;  // the whole wave
     auto& s = cta.template shared<Shared>().head;
     T* x = gpu::row_of(a.qkv, row, a.ld) + head * D;
-    float v[(D + Cta::wave - 1) / Cta::wave], squares = 0;
-    ATOM_UNROLL for (int i = 0; i * Cta::wave < D; ++i) {
-      const int d = cta.lane() + i * Cta::wave;
+    float v[each], squares = 0;
+    ATOM_UNROLL for (int i = 0; i < each; ++i) {
+      const int d = lane + i * W;
       v[i] = d < D ? static_cast<float>(x[d]) : 0.0f;
       squares += v[i] * v[i];
     }
     if constexpr (F.qk_norm) {
       const float inverse = 1.0f / gpu::sqrt(gpu::wave_sum(cta, squares) / D + a.eps);
-      const float* w = head < a.heads ? a.q_norm : a.k_norm;
-      ATOM_UNROLL for (int i = 0; i * Cta::wave < D; ++i) {
-        const int d = cta.lane() + i * Cta::wave;
-        if (d < D) v[i] = static_cast<float>(T(w[d] * static_cast<float>(T(v[i] * inverse))));
-      }
+      ATOM_UNROLL for (int i = 0; i < each; ++i) if (lane + i * W < D) v[i] =
+          static_cast<float>(T(w[i] * static_cast<float>(T(v[i] * inverse))));
     }
-    ATOM_UNROLL for (int i = 0; i * Cta::wave < D; ++i) {
-      const int d = cta.lane() + i * Cta::wave;
+    ATOM_UNROLL for (int i = 0; i < each; ++i) {
+      const int d = lane + i * W;
       if (d < D) s.set(wave, d, v[i]);
       if (F.qk_norm && d < D && d >= a.rotary_dim) x[d] = T(v[i]);
     }
     cta.wave_sync();
-    const int half = a.rotary_dim / 2;
-    const float* cos = gpu::row_of(a.cos_sin, a.positions[row], a.rotary_dim);
-    for (int i = cta.lane(); i < half; i += Cta::wave) {
-      const float left = s.get(wave, i), right = s.get(wave, i + half), c = cos[i], sine = cos[i + half];
-      x[i] = T(left * c - right * sine);
-      x[i + half] = T(right * c + left * sine);
+    ATOM_UNROLL for (int i = 0; i < pairs; ++i) {
+      const int p = lane + i * W;
+      if (p >= half) continue;
+      const float left = s.get(wave, p), right = s.get(wave, p + half);
+      x[p] = T(left * cos[i] - right * sine[i]);
+      x[p + half] = T(right * cos[i] + left * sine[i]);
     }
   }
 };

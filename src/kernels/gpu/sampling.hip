@@ -97,6 +97,7 @@ ATOM_DEVICE Best best_of(const Scratch& scratch, int vocab) {
 
 /// A segment's most likely token; and the row's bins are emptied.
 struct Top {
+  static constexpr bool cached = true;
   static constexpr int threads(int) { return block; }
   using Shared = BestOfWaves<16>;
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
@@ -166,6 +167,7 @@ struct Counts {
 
 /// A segment's tokens are added to its row's bins.
 struct Count {
+  static constexpr bool cached = true;
   static constexpr int threads(int) { return block; }
   using Shared = Counts;
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
@@ -384,6 +386,7 @@ template <class Cta> struct Row {
 
 /// Alone: nothing was launched before; the row is one segment.
 template <bool Alone> struct Draw {
+  static constexpr bool cached = true;
   static constexpr int threads(int) { return block; }
   struct Whole : DrawShared {
     Counts counts;
