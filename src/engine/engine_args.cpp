@@ -61,7 +61,10 @@ void decide_graphs(Config& c) {
     return;
   }
   std::string warning;
-  c.graph_bs = capture_sizes(k, c.max_num_seqs, c.max_num_batched_tokens, 1, warning);
+  if (k.cudagraph_mode->requires_piecewise_compilation())
+    c.piece_tokens = capture_sizes(k, c.max_num_batched_tokens, c.max_num_batched_tokens, 1, warning);
+  if (k.cudagraph_mode->decode_mode() == CUDAGraphMode::FULL)
+    c.graph_bs = capture_sizes(k, c.max_num_seqs, c.max_num_batched_tokens, 1, warning);
   if (!warning.empty()) c.warnings.push_back(std::move(warning));
   c.batch_buckets.assign(c.graph_bs.rbegin(), c.graph_bs.rend());
 }
@@ -119,9 +122,6 @@ void check_graphs(const CompilationConfig& wanted, const DeviceKind& device) {
   const CUDAGraphMode asked = wanted.cudagraph_mode.value_or(CUDAGraphMode::NONE);
   if (asked != CUDAGraphMode::NONE && !device.graphs)
     refuse("cudagraph_mode", std::string(asked.name()) + " needs a device back end" + runs_on + "use NONE, or leave it out");
-  if (asked.requires_piecewise_compilation())
-    refuse("cudagraph_mode", std::string(asked.name()) + " cuts a step at attention, which is not built; use FULL, which records " +
-                                 "whole steps of answers, or NONE");
 }
 
 EngineArgs default_args(const Registry& builds) {
@@ -161,6 +161,7 @@ ExecutorOptions executor_options(const Config& c) {
   o.draft_layers = draft_layers(c.speculative_config);
   o.memory_limit = c.memory_limit;
   o.graph_sizes = c.graph_bs;
+  o.piece_sizes = c.piece_tokens;
   return o;
 }
 

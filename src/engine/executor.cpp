@@ -227,7 +227,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
                         reinterpret_cast<const float*>(device.share(s.rope.data(), s.memory.rope_table, "rope table")),
                         hidden,
                         kind.host_memory});
-    device.record(*rank.model, options.graph_sizes);
+    device.record(*rank.model, options.graph_sizes, options.piece_sizes);
   }
 }
 

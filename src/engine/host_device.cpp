@@ -81,7 +81,7 @@ class HostDevice final : public Device {
   }
   const std::byte* share(const std::byte* data, std::size_t, const char*) override { return data; }
   void load(model::ParamTable& table, const WeightSource& source) override { blocks_.push_back(source.load(table, pool_)); }
-  void record(AnyModel&, std::span<const int>) override {}
+  void record(AnyModel&, std::span<const int>, std::span<const int>) override {}
   float* step(AnyModel& model, const Batch& batch) noexcept override {
     return const_cast<float*>(model.step(batch));  // in this rank's scratch
   }

@@ -244,12 +244,14 @@ constexpr Setting table[] = {
      .place = in<compilation, &Compilation::cudagraph_mode>,
      .meaning =
          "Which steps replay a graph: NONE, PIECEWISE, FULL, FULL_DECODE_ONLY, FULL_AND_PIECEWISE; unset: NONE below level 3, "
-         "FULL at 3, which records steps of answers. Any but NONE needs a device back end; those with PIECEWISE are not built"},
+         "FULL at 3. FULL records steps of answers, PIECEWISE what lies between attention in any step. Any but NONE needs a device "
+         "back end"},
     {.group = G::compilation,
      .field = "compilation_config.cudagraph_capture_sizes",
      .place = in<compilation, &Compilation::cudagraph_capture_sizes>,
-     .meaning = "Sequences of the recorded steps, these and no others; those that no step can reach are left out. Without graphs: "
-                "a warning",
+     .meaning =
+         "Sequences of the recorded steps, and tokens of those in pieces, these and no others; what no step can reach is left "
+         "out. Without graphs: a warning",
      .low = 1,
      .high = 1 << 16},
     {.group = G::compilation,

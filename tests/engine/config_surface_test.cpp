@@ -535,12 +535,22 @@ TEST(Resolve, GraphsOfADeviceBackEnd) {
   EXPECT_TRUE(c.warnings[0].starts_with("cudagraph_capture_sizes: sizes above 16 are left out")) << c.warnings[0];
   EXPECT_EQ(c.num_kvcache_blocks, 16 * 128 + 1) << "padding has a block of its own";
 
-  for (const auto mode : {CUDAGraphMode::PIECEWISE, CUDAGraphMode::FULL_AND_PIECEWISE}) {
-    args.compilation_config.cudagraph_mode = CUDAGraphMode(mode);
-    test::expect_error([&] { resolve(args, device); }, "cuts a step at attention, which is not built");
-  }
-  args.compilation_config.cudagraph_mode = CUDAGraphMode::FULL_DECODE_ONLY;
-  EXPECT_EQ(resolve(args, device).compilation_config.cudagraph_mode, CUDAGraphMode::FULL_DECODE_ONLY);
+  EXPECT_TRUE(c.piece_tokens.empty());
+
+  const auto with_mode = [&](CUDAGraphMode mode) {
+    args.compilation_config.cudagraph_mode = mode;
+    return resolve(args, device);
+  };
+  const Config pieces = with_mode(CUDAGraphMode::PIECEWISE);
+  EXPECT_EQ(pieces.piece_tokens, (Ids{64, 4, 2, 1})) << "tokens, of which a step has more than sequences";
+  EXPECT_TRUE(pieces.graph_bs.empty() && pieces.batch_buckets.empty());
+  const Config both = with_mode(CUDAGraphMode::FULL_AND_PIECEWISE);
+  EXPECT_EQ(both.piece_tokens, pieces.piece_tokens);
+  EXPECT_EQ(both.graph_bs, c.graph_bs);
+  const Config decode = with_mode(CUDAGraphMode::FULL_DECODE_ONLY);
+  EXPECT_EQ(decode.compilation_config.cudagraph_mode, CUDAGraphMode::FULL_DECODE_ONLY);
+  EXPECT_EQ(decode.graph_bs, c.graph_bs);
+  EXPECT_TRUE(decode.piece_tokens.empty());
   args.compilation_config.cudagraph_capture_sizes = {64};
   test::expect_error([&] { resolve(args, device); }, "cudagraph_capture_sizes: no size is within the 16 sequences");
   args.compilation_config.cudagraph_capture_sizes = {};

@@ -27,6 +27,8 @@ template <class Op, class Backend> void run_on(typename Backend::stream s, const
 
 /// The door as a forward pass uses it: the context knows the backend and the stream.
 template <class Op, class Ctx> void run(Ctx& ctx, const typename Op::args& a) noexcept {
+  if constexpr (requires { ctx.pieces->closed; })
+    if (ctx.pieces && ctx.pieces->closed) return;
   run_on<Op, typename Ctx::backend>(ctx.stream, a);
   if constexpr (requires { ctx.clock->tick(); })
     if (ctx.clock) ctx.clock->tick();

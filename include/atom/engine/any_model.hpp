@@ -54,6 +54,8 @@ class AnyModel {
   virtual void sample(const kernels::sample::args&) noexcept = 0;
   /// Every kernel launched from now on ticks; null: none does.
   virtual void clock(LaunchClock*) noexcept = 0;
+  /// Passes from now on are cut into pieces; null: they are not.
+  virtual void pieces(Pieces*) noexcept = 0;
 };
 
 template <model::Build M, class Net> class Loaded final : public AnyModel {
@@ -107,6 +109,7 @@ template <model::Build M, class Net> class Loaded final : public AnyModel {
   }
   void sample(const kernels::sample::args& a) noexcept override { run<kernels::sample>(ctx_, a); }
   void clock(LaunchClock* clock) noexcept override { ctx_.clock = clock; }
+  void pieces(Pieces* pieces) noexcept override { ctx_.pieces = pieces; }
 
  private:
   static constexpr bool drafts = requires(Net & net, model::ModelContext<M>& ctx) { net.draft(ctx, 0); };

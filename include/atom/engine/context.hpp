@@ -10,6 +10,7 @@
 
 #include "atom/core/error.hpp"
 #include "atom/core/launch_clock.hpp"
+#include "atom/core/pieces.hpp"
 #include "atom/core/run.hpp"
 #include "atom/core/tensor.hpp"
 
@@ -59,6 +60,7 @@ struct Batch {
   const int* context = nullptr;      // (seqs): tokens in the cache once this step's are written
   const int* logit_rows = nullptr;   // (logits): rows whose logits are wanted; null: all rows
   int rows = 0, seqs = 0, logits = 0, table_stride = 0;
+  int padding = 0;  // of rows, the last so many: of no sequence, and their logits are not asked for
   // For layers that draft, where the model has them: the final hidden states of so many rows are kept, and each row of draft()
   // starts from one of those kept last.
   const int* hidden_rows = nullptr;  // (hiddens): rows of this batch
@@ -100,7 +102,9 @@ template <class B, class T> struct Context {
   Batch batch{};
   comm_type* comm = nullptr;
   LaunchClock* clock = nullptr;  // null unless somebody wants to know where the time goes
+  Pieces* pieces = nullptr;      // null unless the pass is recorded, or replayed, in pieces
   [[nodiscard]] Frame frame() noexcept { return Frame(arena); }
+  [[nodiscard]] Outside outside() noexcept { return Outside(pieces); }
 };
 
 /// Scratch until the enclosing frame ends. T: element; rows x cols.

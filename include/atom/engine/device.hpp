@@ -72,9 +72,9 @@ class Device {
   virtual const std::byte* share(const std::byte* data, std::size_t bytes, const char* what) = 0;
   /// Binds every parameter of `table`. Throws atom::Error.
   virtual void load(model::ParamTable& table, const WeightSource& source) = 0;
-  /// Records a step of so many sequences of one token each, for every size; where nothing can be recorded, nothing happens.
-  /// Called once, behind attach() and in front of the first step.
-  virtual void record(AnyModel& model, std::span<const int> sizes) = 0;
+  /// Records steps of so many sequences of one token each, and the pieces between attention of steps of so many tokens; where
+  /// nothing can be recorded, nothing happens. Called once, behind attach() and in front of the first step.
+  virtual void record(AnyModel& model, std::span<const int> seqs, std::span<const int> tokens) = 0;
 
   /// One step; `batch` lies in the host's memory. Returns (batch.logits, vocab) in the device's, valid until the next step.
   virtual float* step(AnyModel& model, const Batch& batch) noexcept = 0;

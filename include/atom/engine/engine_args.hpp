@@ -68,7 +68,8 @@ struct Config : EngineArgs {
   DType torch_dtype = DType::bf16;       // that config.json names
   std::string quant_config = "none";     // scheme of the layers: none, int8
   std::string build;                     // name of the build that runs the model
-  std::vector<int> graph_bs;             // sequences per recorded step, largest first; empty: no graphs
+  std::vector<int> graph_bs;             // sequences per recorded step, largest first; empty: none is recorded whole
+  std::vector<int> piece_tokens;         // tokens per step that is recorded in pieces, largest first; empty: none is
   std::size_t memory_limit = 0;          // bytes that gpu_memory_utilization stands for
   std::vector<std::string> warnings;     // sentences about settings that have no effect here
 };

@@ -39,6 +39,7 @@ struct ExecutorOptions {
   std::size_t memory_limit = 0;  // bytes it may take; 0: memory_share of what is left
   double memory_share = 1;       // of available_memory()
   std::vector<int> graph_sizes;  // steps of so many sequences, of one token each, are recorded, where the device can
+  std::vector<int> piece_sizes;  // and what lies between attention in steps of so many tokens
   Progress* progress = nullptr;
 };
 

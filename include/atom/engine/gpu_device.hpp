@@ -2,7 +2,8 @@
 // GpuDevice<R>: a rank on a GPU. R is a runtime: streams, memory, copies, events and graphs of one backend.
 // One idea: everything that a step reads lies in one buffer of the device, laid out by the step's sizes alone, and gets there in
 // one transfer from pinned memory. Steps of equal size find their inputs at equal addresses, so a step of answers can be recorded
-// as a graph once and replayed with other contents; what it returns is, kernel by kernel, what it would have been without.
+// as a graph once and replayed with other contents, and of any step what lies between attention (atom/core/pieces.hpp); what it
+// returns is, kernel by kernel, what it would have been without.
 // To extend: a runtime is a struct with the members of HipRuntime (src/engine/hip_device.cpp); the emulator's is in
 // tests/gpu/emu_device.hpp.
 #include <algorithm>
@@ -82,9 +83,10 @@ template <class R> class GpuDevice final : public Device {
     stream_.wait();
   }
 
-  void record(AnyModel& model, std::span<const int> sizes) override {
+  void record(AnyModel& model, std::span<const int> seqs, std::span<const int> tokens) override {
     prepare(model);
-    for (const int n : sizes) {
+    for (const int n : tokens) record_pieces(model, n);
+    for (const int n : seqs) {
       if (n > std::min({limits_.seqs, limits_.rows, limits_.logits})) continue;
       // One-token sequences on the first page, which nobody has yet.
       const std::vector<int> zeros(static_cast<std::size_t>(n)), ones(zeros.size(), 1);
@@ -112,6 +114,17 @@ template <class R> class GpuDevice final : public Device {
       static_cast<void>(stage(b, limits_.pages));
       graph->graph->launch(stream_);
       return logits_ = graph->logits;
+    }
+    if (const Pieced* pieced = in_pieces(batch)) {
+      Batch b = batch;
+      b.padding = pieced->key.num_tokens - b.rows;
+      b.rows = pieced->key.num_tokens;
+      Replay replay(pieced->graphs, stream_);
+      model.pieces(&replay);
+      logits_ = const_cast<float*>(model.step(stage(b, widest(b))));
+      model.pieces(nullptr);
+      R::check("a step");
+      return logits_;
     }
     logits_ = const_cast<float*>(model.step(stage(batch, widest(batch))));
     R::check("a step");
@@ -171,6 +184,42 @@ template <class R> class GpuDevice final : public Device {
     float* logits;
   };
 
+  using Graphs = std::vector<std::unique_ptr<typename R::Graph>>;
+  struct Pieced {
+    BatchDescriptor key;
+    Graphs graphs;
+  };
+  /// Records pieces. What lies outside is not launched: there is no batch yet.
+  struct Recorder : Pieces {
+    Recorder(Graphs& to, typename R::Stream& s) : Pieces{&note}, graphs(to), stream(s) { open(); }
+    Graphs& graphs;
+    typename R::Stream& stream;
+
+    void open() { graphs.push_back(std::make_unique<typename R::Graph>(stream)); }
+    static void note(Pieces& self, bool leaves) noexcept try {
+      auto& r = static_cast<Recorder&>(self);
+      r.closed = leaves;
+      leaves ? r.graphs.back()->end(r.stream) : r.open();
+    } catch (const Error& e) {
+      device_lost(e.what());
+    }
+  };
+  /// Launches them, each where the pass leaves it.
+  struct Replay : Pieces {
+    Replay(const Graphs& from, typename R::Stream& s) : Pieces{&note, true}, graphs(from), stream(s) {}
+    const Graphs& graphs;
+    typename R::Stream& stream;
+    std::size_t next = 0;
+
+    static void note(Pieces& self, bool leaves) noexcept try {
+      auto& r = static_cast<Replay&>(self);
+      r.closed = !leaves;
+      if (leaves) r.graphs[r.next++]->launch(r.stream);
+    } catch (const Error& e) {
+      device_lost(e.what());
+    }
+  };
+
   /// Events between launches: what lies between two is one kernel. The stream begins when `queued` launches are ahead of it, or
   /// all; a stream holds about a thousand.
   class Watch final : public Stopwatch {
@@ -218,6 +267,46 @@ template <class R> class GpuDevice final : public Device {
     return std::min(most, limits_.pages);
   }
 
+  /// A prompt of n tokens, all on the first page.
+  void record_pieces(AnyModel& model, int n) {
+    const int longest = kernels::page_tokens * limits_.pages, seqs = (n + longest - 1) / longest;
+    if (n > limits_.rows || seqs > limits_.seqs) return;
+    const std::vector<int> zeros(static_cast<std::size_t>(std::max(n, limits_.pages)));
+    std::vector<int> first(static_cast<std::size_t>(seqs) + 1), context;
+    for (int s = 0; s < seqs; ++s) {
+      first[static_cast<std::size_t>(s) + 1] = std::min(n, (s + 1) * longest);
+      context.push_back(first[static_cast<std::size_t>(s) + 1] - first[static_cast<std::size_t>(s)]);
+    }
+    std::vector<int> table(static_cast<std::size_t>(seqs) * static_cast<std::size_t>(limits_.pages));
+    Batch b;
+    b.tokens = b.positions = b.slots = b.logit_rows = zeros.data();
+    b.block_table = table.data();
+    b.first_row = first.data();
+    b.context = context.data();
+    b.rows = n;
+    b.seqs = seqs;
+    b.logits = 1;
+    b.table_stride = limits_.pages;
+    const Batch there = stage(b, limits_.pages);
+    static_cast<void>(model.step(there));  // kernels are on the device before they are recorded
+    stream_.wait();
+    pieced_.push_back({BatchDescriptor{n}, {}});
+    Graphs& graphs = pieced_.back().graphs;
+    Recorder recorder(graphs, stream_);
+    model.pieces(&recorder);
+    static_cast<void>(model.step(there));
+    model.pieces(nullptr);
+    graphs.back()->end(stream_);
+    graphs.pop_back();  // nothing lies behind the last cut
+    std::ranges::sort(pieced_, {}, &Pieced::key);
+  }
+
+  /// The pieces of this step: those of the fewest tokens that hold it.
+  const Pieced* in_pieces(const Batch& b) const {
+    const auto at = std::ranges::lower_bound(pieced_, BatchDescriptor{b.rows}, {}, &Pieced::key);
+    return b.rows == 0 || at == pieced_.end() ? nullptr : &*at;
+  }
+
   /// A short prompt: libraries have chosen for every shape, and kernels are on the device, before the first request.
   void prepare(AnyModel& model) {
     constexpr int page = kernels::page_tokens, pages = 2;
@@ -245,14 +334,12 @@ template <class R> class GpuDevice final : public Device {
     staged_.wait();  // the last step's transfer has left the buffer
     Batch there = b;
     std::size_t at = 0;
-    const auto put = [&](const int*& array, int n) {
-      std::copy_n(array, n, staging_.data + at);
+    const auto put = [&](const int*& array, int n, int padding = 0) {
+      std::fill_n(std::copy_n(array, n, staging_.data + at), padding, 0);
       array = inputs_.data + at;
-      at += static_cast<std::size_t>(n);
+      at += static_cast<std::size_t>(n + padding);
     };
-    put(there.tokens, b.rows);
-    put(there.positions, b.rows);
-    put(there.slots, b.rows);
+    for (auto* array : {&there.tokens, &there.positions, &there.slots}) put(*array, b.rows - b.padding, b.padding);
     put(there.first_row, b.seqs + 1);
     put(there.context, b.seqs);
     if (b.logit_rows) put(there.logit_rows, b.logits);
@@ -288,7 +375,8 @@ template <class R> class GpuDevice final : public Device {
   Pinned<int> host_tokens_;
   Block host_logits_;
   std::vector<Recorded> graphs_;
-  float* logits_ = nullptr;  // of the last step
+  std::vector<Pieced> pieced_;  // fewest tokens first
+  float* logits_ = nullptr;     // of the last step
 };
 
 }  // namespace atom::engine

@@ -48,21 +48,22 @@ template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
     using op = kernels::paged_attention<T, Kv, D, flags>;
     const int heads = ctx.heads(), kv_heads = ctx.kv_heads();
     const Batch& b = ctx.batch;
+    const int rows = qkv.rows - b.padding;
     Kv* k_pages = ctx.kv.template k<Kv>(layer);
     Kv* v_pages = ctx.kv.template v<Kv>(layer);
     auto o = temp<T>(ctx, qkv.rows, heads * D);
     const auto k = columns(qkv, heads * D, kv_heads * D), v = columns(qkv, (heads + kv_heads) * D, kv_heads * D);
     const auto frame = ctx.frame();
+    const auto outside = ctx.outside();
     float* partials = nullptr;
     int* arrivals = nullptr;
     if constexpr (requires { impl<op, typename Ctx::target>::splits; }) {
       partials = temp<float>(ctx, b.seqs * heads * kernels::attention_splits(kv_heads), kernels::partial_width(D)).data;
-      arrivals = temp<int>(ctx, qkv.rows, kv_heads).data;
+      arrivals = temp<int>(ctx, rows, kv_heads).data;
     }
-    atom::run<kernels::kv_write<T, Kv, D>>(ctx,
-                                           {k.data, v.data, k_pages, v_pages, b.slots, qkv.rows, kv_heads, qkv.stride, arrivals});
+    atom::run<kernels::kv_write<T, Kv, D>>(ctx, {k.data, v.data, k_pages, v_pages, b.slots, rows, kv_heads, qkv.stride, arrivals});
     kernels::AttentionArgs<T, Kv> args{qkv.data, o.data, k_pages, v_pages,  b.block_table, b.first_row,    b.context,
-                                       qkv.rows, b.seqs, heads,   kv_heads, qkv.stride,    b.table_stride, ctx.numbers.attn_scale};
+                                       rows,     b.seqs, heads,   kv_heads, qkv.stride,    b.table_stride, ctx.numbers.attn_scale};
     args.partials = partials;
     args.arrivals = arrivals;
     (extras.put(args), ...);

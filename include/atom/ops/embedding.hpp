@@ -34,6 +34,8 @@ template <quant::Scheme Q, Width Vocab, Width Model> struct ParallelLMHead : Lin
     const int rows = ctx.batch.logits, vocab = ctx.whole_vocab();
     auto all = temp<float>(ctx, rows, vocab);
     auto f = ctx.frame();
+    const auto outside = ctx.outside();
+    x = {x.data, x.rows - ctx.batch.padding, x.cols, x.stride};
     if (ctx.batch.logit_rows) {
       auto wanted = temp<T>(ctx, rows, x.cols);
       run<kernels::gather_rows<T>>(ctx, {x.data, ctx.batch.logit_rows, wanted.data, rows, x.cols, x.stride});

@@ -40,11 +40,13 @@ template <int C, int R, int N, int V, class Kv> struct attend_latent_op<Mla<C, R
     };
     rotate(q.data + N, heads, q.stride, N + R);
     rotate(k_pe.data, 1, k_pe.stride, R);
-    atom::run<kernels::latent_write<T, Kv, C, R>>(ctx, {c.data, k_pe.data, pages, b.slots, rows, c.stride, k_pe.stride});
+    const auto outside = ctx.outside();
+    const int live = rows - b.padding;
+    atom::run<kernels::latent_write<T, Kv, C, R>>(ctx, {c.data, k_pe.data, pages, b.slots, live, c.stride, k_pe.stride});
     const float* scale = nullptr;
     if constexpr (quant::Scaled<Q>) scale = kv_b.weight_scale.data;
     atom::run<kernels::latent_attention<Q, T, Kv, C, R, N, V>>(
-        ctx, {q.data, kv_b.weight.data, scale, o.data, pages, b.block_table, b.first_row, b.context, rows, b.seqs, heads, q.stride,
+        ctx, {q.data, kv_b.weight.data, scale, o.data, pages, b.block_table, b.first_row, b.context, live, b.seqs, heads, q.stride,
               b.table_stride, ctx.numbers.attn_scale});
     return o;
   }

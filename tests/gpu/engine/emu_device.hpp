@@ -32,9 +32,12 @@ template <int W> struct EmuRuntime {
   };
   class Graph {
    public:
-    template <class Step> Graph(gpu::emu::Machine* machine, Step step) {
-      machine->record(&recording_);
+    explicit Graph(gpu::emu::Machine* machine) { machine->record(&recording_); }
+    template <class Step> Graph(gpu::emu::Machine* machine, Step step) : Graph(machine) {
       step();
+      end(machine);
+    }
+    void end(gpu::emu::Machine* machine) {
       machine->record(nullptr);
       ++recorded;
     }
