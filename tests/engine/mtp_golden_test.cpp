@@ -1,8 +1,5 @@
 // Drafts of a checkpoint's own layer: what the layer says against answers computed elsewhere in float32, and that no answer shows
 // that somebody drafted, whatever shares the steps.
-#include <cstdlib>
-#include <filesystem>
-
 #include "atom/engine/engine.hpp"
 
 #include "drafter.hpp"
@@ -12,11 +9,6 @@ namespace {
 
 const std::string demo = std::string(ATOM_DEMO_MODEL) + "/../mtp-demo";
 constexpr int given = 12;  // tokens of the golden texts
-
-std::string fixture() {
-  const char* set = std::getenv("ATOM_FIXTURES");
-  return (set ? std::string(set) : std::string(ATOM_TEST_DATA) + "/../../../shared/fixtures") + "/hf/deepseek_v3";
-}
 
 TEST(MtpDemo, ModelAndLayerSayWhatWasComputedElsewhere) {
   const SafeTensors golden(demo + "/golden.safetensors");
@@ -39,7 +31,6 @@ TEST(MtpDemo, ModelAndLayerSayWhatWasComputedElsewhere) {
 }
 
 struct Model {
-  const char* name;
   std::string dir;
   std::vector<Prompt> prompts;
   double least;  // share of first drafts that are right, in greedy answers
@@ -62,11 +53,11 @@ class MtpAnswers : public testing::TestWithParam<const char*> {
   void SetUp() override {
     if (GetParam() == std::string("demo")) {
       const SafeTensors golden(demo + "/golden.safetensors");
-      model = {"demo", demo, prompts_of(ids(golden, "greedy_0"), ids(golden, "greedy_1")), 0.6};
+      model = {demo, prompts_of(ids(golden, "greedy_0"), ids(golden, "greedy_1")), 0.6};
     } else {
-      if (!std::filesystem::exists(fixture())) GTEST_SKIP() << "no fixtures in " << fixture() << "; set ATOM_FIXTURES";
-      const auto text = ids(SafeTensors(fixture() + "/golden.safetensors"), "input_ids");
-      model = {"deepseek_v3", fixture(), prompts_of(text, {text.rbegin(), text.rend()}), 0};  // random weights: chance
+      const std::string dir = dir_of("deepseek_v3");
+      const auto text = ids(SafeTensors(dir + "/golden.safetensors"), "input_ids");
+      model = {dir, prompts_of(text, {text.rbegin(), text.rend()}), 0};  // random weights: chance
     }
   }
   LLMEngine load(int drafts, EngineConfig c = {}, int tp = 1) const {
