@@ -20,8 +20,31 @@ struct RankState {
   std::unique_ptr<AnyModel> model;
   model::ParamTable parameters;
   DeviceRequest request;
+  std::vector<std::byte> tables;  // of modules, as the device has them
   std::size_t kv_bytes = 0, scratch_bytes = 0, hidden_bytes = 0;
 };
+
+std::size_t table_bytes(const model::ParamTable& parameters) {
+  std::size_t sum = 0;
+  for (const model::TableRef& t : parameters.tables) sum += t.bytes;
+  return sum;
+}
+
+// Behind load(): modules look where their parameters are.
+void make_tables(RankState& rank) {
+  rank.tables.resize(table_bytes(rank.parameters));
+  if (rank.tables.empty()) return;
+  std::byte* to = rank.tables.data();
+  for (const model::TableRef& t : rank.parameters.tables) {
+    t.make(t.module, rank.request.rank, to);
+    to += t.bytes;
+  }
+  const std::byte* there = rank.device->share(rank.tables.data(), rank.tables.size(), "tables of weights");
+  for (const model::TableRef& t : rank.parameters.tables) {
+    t.bind(t.module, there);
+    there += t.bytes;
+  }
+}
 
 // The run-time half of model::check: what a specialised build refuses to compile, a universal build refuses to load.
 void check_ranks(const model::ModelSpec& s, int tp, bool expert_parallel) {
@@ -191,9 +214,11 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     rank.hidden_bytes = drafts ? static_cast<std::size_t>(options.max_rows) * static_cast<std::size_t>(spec.d_model) *
                                      static_cast<std::size_t>(size_of(options.act))
                                : 0;
+    const std::size_t tables = table_bytes(rank.parameters);
+    s.memory.weights += tables;
     s.memory.kv_cache += rank.kv_bytes;
     s.memory.activations += rank.scratch_bytes + rank.hidden_bytes;
-    taken += Block::rounded(rank.kv_bytes) + Block::rounded(rank.scratch_bytes) + Block::rounded(rank.hidden_bytes) +
+    taken += Block::rounded(rank.kv_bytes) + Block::rounded(rank.scratch_bytes) + Block::rounded(rank.hidden_bytes) + tables +
              kind.plan(rank.request, rank.parameters, weights, s.memory);
   }
   if (options.dry) return;
@@ -218,6 +243,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     std::byte* scratch = device.allocate(rank.scratch_bytes, "activations");
     std::byte* hidden = drafts ? device.allocate(rank.hidden_bytes, "activations") : nullptr;
     device.load(rank.parameters, weights_of(r));
+    make_tables(rank);
     rank.parameters = {};
     rank.model->attach({device.stream(),
                         &rank.comm,

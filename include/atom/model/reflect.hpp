@@ -60,7 +60,18 @@ struct ParamRef {
   int expert = -1;
   bool alternate = false;
 };
-using ParamTable = std::vector<ParamRef>;
+/// What a module makes of its parameters once they are bound, and its kernels read: their addresses, say.
+struct TableRef {
+  void* module;
+  std::size_t bytes;                                                  // a multiple of 16
+  void (*make)(const void* module, const Rank& rank, std::byte* to);  // to: aligned memory of the host
+  void (*bind)(void* module, const std::byte* there);                 // the same bytes in the backend's memory
+};
+
+struct ParamTable : std::vector<ParamRef> {
+  using std::vector<ParamRef>::vector;
+  std::vector<TableRef> tables;
+};
 
 struct ParamPath {  // spelled out only when a leaf is added
   const ParamPath* up;

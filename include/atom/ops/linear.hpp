@@ -73,10 +73,16 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     multiply(ctx, static_cast<const typename Q::act*>(x.data), x.scales, x.rows, x.stride, y);
   }
 
-  /// What this rank adds: (Out), or null. `whole`: it has all of In.
-  template <StepContext Ctx> const float* added_bias(Ctx& ctx, bool whole = Tp != TPDim::row) const {
-    if constexpr (Ctx::tp != 1)
-      if (!whole && ctx.comm->rank() != 0) return nullptr;  // the sum over ranks must add it once
+  /// What this rank adds: (Out), or null.
+  template <StepContext Ctx> const float* added_bias(Ctx& ctx) const {
+    if constexpr (Tp == TPDim::row && Ctx::tp != 1)
+      return bias_if(ctx.comm->rank() == 0);
+    else
+      return bias_if(true);
+  }
+  /// The same. `first`: of the ranks that have parts of In, or the one that has all of it; the sum over them must add it once.
+  const float* bias_if([[maybe_unused]] bool first) const {
+    if (Tp == TPDim::row && !first) return nullptr;
     if constexpr (B != Bias::never)
       return bias.data;
     else

@@ -39,7 +39,9 @@ struct Alternating {  // one of each
 /// says by a type which `activation` is between them. `Product` multiplies all blocks by one matrix of each expert.
 template <class Expert, class Order, class Product> struct Blocks {
   using scheme = typename Expert::scheme;
+  using Weight = kernels::ExpertWeight<typename scheme::weight>;
   std::vector<Expert> experts;
+  const Weight* table = nullptr;  // (2, experts): of up(), then of down(); made once, where kernels read it
 
   /// The one allocation, made when a model is built.
   void shape(int count) { experts.resize(static_cast<std::size_t>(count)); }
@@ -56,17 +58,15 @@ template <class Expert, class Order, class Product> struct Blocks {
     run<kernels::sort_by_expert>(ctx, {r.expert, first.data, row.data, slot.data, x.rows, r.top_k, n});
     const auto rows = temp<T>(ctx, slots, x.cols);
     run<kernels::gather_rows<T>>(ctx, {x.data, row.data, rows.data, slots, x.cols, x.stride});
-    answer(ctx, rows, first.data, {0, n}, false);
+    answer(ctx, rows, first.data, {0, n});
     run<kernels::combine_experts<T>>(ctx, {rows.data, slot.data, r.weight, plus, y.data, x.rows, y.cols, r.top_k, y.stride});
   }
 
   /// Rows sorted by expert become its answers: `first` (own.count + 1) says where the rows of each of these experts begin, of which
   /// this rank has all (`whole`) or a part.
-  template <StepContext Ctx>
-  void answer(Ctx& ctx, Tensor<typename Ctx::act> rows, const int* first, model::Share own, bool whole) const {
+  template <StepContext Ctx> void answer(Ctx& ctx, Tensor<typename Ctx::act> rows, const int* first, model::Share own) const {
     auto f = ctx.frame();
-    multiply(ctx, &Expert::down, ops::gate_mul<typename Expert::activation, Expert>(ctx, up(ctx, rows, first, own, whole)), first,
-             own, whole, rows);
+    multiply(ctx, 1, ops::gate_mul<typename Expert::activation, Expert>(ctx, up(ctx, rows, first, own)), first, own, rows);
   }
 
   /// Parameters under "<path>.<expert>.".
@@ -81,35 +81,46 @@ template <class Expert, class Order, class Product> struct Blocks {
         out[i].alternate = Order::alternate;
       }
     }
+    out.tables.push_back({this, 2 * experts.size() * sizeof(Weight), &make_table, &bind_table});
   }
 
  private:
-  template <class Ctx, class T> auto up(Ctx& ctx, Tensor<T> x, const int* first, model::Share own, bool whole) const {
+  template <class Ctx, class T> auto up(Ctx& ctx, Tensor<T> x, const int* first, model::Share own) const {
     const auto y = temp<T>(ctx, x.rows, experts[static_cast<std::size_t>(own.begin)].up().weight.rows);
     if constexpr (quant::QuantizesActivations<scheme>) {
       auto f = ctx.frame();
       const auto q = quant::qtemp<scheme>(ctx, x.rows, x.cols);
       run<kernels::quantize<scheme, T>>(ctx, {x.data, q.data, q.scales, x.rows, x.cols, x.stride});
-      multiply(ctx, &Expert::up, q, first, own, whole, y);
+      multiply(ctx, 0, q, first, own, y);
     } else {
-      multiply(ctx, &Expert::up, x, first, own, whole, y);
+      multiply(ctx, 0, x, first, own, y);
     }
     return y;
   }
 
-  template <class Ctx, class Part, class X, class T>
-  void multiply(Ctx& ctx, Part part, const X& x, const int* first, model::Share own, bool whole, Tensor<T> y) const {
-    using Weight = kernels::ExpertWeight<typename scheme::weight>;
-    auto f = ctx.frame();
-    const auto table = temp<Weight>(ctx, own.count, 1);
-    for (int i = 0; table.data && i < own.count; ++i) {  // a dry run has no memory to write to
-      const auto& linear = (experts[static_cast<std::size_t>(own.begin + i)].*part)();
-      table.data[i] = {linear.weight.data, nullptr, whole ? linear.added_bias(ctx, true) : linear.added_bias(ctx)};
-      if constexpr (quant::Scaled<scheme>) table.data[i].scale = linear.weight_scale.data;
-    }
+  /// Each block of rows times its expert's first or second matrix.
+  template <class Ctx, class X, class T>
+  void multiply(Ctx& ctx, std::size_t which, const X& x, const int* first, model::Share own, Tensor<T> y) const {
+    const Weight* const weights = table ? table + which * experts.size() + own.begin : nullptr;  // a dry run has none
     const float* scale = nullptr;
     if constexpr (quant::QuantizesActivations<scheme>) scale = x.scales;
-    Product::template run<scheme, T>(ctx, {x.data, scale, table.data, first, y.data, x.rows, y.cols, x.cols, own.count});
+    Product::template run<scheme, T>(ctx, {x.data, scale, weights, first, y.data, x.rows, y.cols, x.cols, own.count});
+  }
+
+  static void make_table(const void* module, const model::Rank& rank, std::byte* to) {
+    const auto& self = *static_cast<const Blocks*>(module);
+    const bool first = rank.index == 0 || rank.ep > 1;  // of those that share an expert
+    auto* at = reinterpret_cast<Weight*>(to);
+    const auto put = [&](const auto& linear) {
+      *at = {linear.weight.data, nullptr, linear.bias_if(first)};
+      if constexpr (quant::Scaled<scheme>) at->scale = linear.weight_scale.data;
+      ++at;
+    };
+    for (const Expert& e : self.experts) put(e.up());
+    for (const Expert& e : self.experts) put(e.down());
+  }
+  static void bind_table(void* module, const std::byte* there) {
+    static_cast<Blocks*>(module)->table = reinterpret_cast<const Weight*>(there);
   }
 };
 
@@ -204,7 +215,7 @@ template <class Method, class Dispatch = Mailbox> struct ExpertParallel : Method
     const model::Share own = model::expert_share(ctx.experts(), ctx.rank), mine = model::share(x.rows, ctx.rank);
     auto f = ctx.frame();
     const auto arrived = Dispatch::dispatch(ctx, x, r, mine, own);
-    this->answer(ctx, arrived.rows, arrived.first, own, true);
+    this->answer(ctx, arrived.rows, arrived.first, own);
     Dispatch::collect(ctx, arrived, r, mine, plus, y);
   }
 };
