@@ -13,64 +13,12 @@
 #include "atom/ops/gpu.hpp"
 #include "atom/ops/ref.hpp"
 
-#include "noise.hpp"
-#include "side.hpp"
+#include "latents.hpp"
+#include "mixtures.hpp"
+#include "verdict.hpp"
 
 namespace atom::test {
 namespace {
-
-bool large = std::tuple_size_v<Backends> == 1;  // sizes as in models; the emulator and sanitizers take small ones
-int failures = 0;
-
-std::size_t size(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
-
-template <class B> std::string_view name_of_backend() {
-  if constexpr (std::is_same_v<B, Hip>)
-    return "Hip";
-  else
-    return B::wave == 32 ? "Emu<32>" : "Emu<64>";
-}
-
-/// One comparison of a case: how far off, in the largest units of the tolerance.
-class Verdict {
- public:
-  explicit Verdict(std::string fault) : fault_(std::move(fault)) {}
-  template <class T> Verdict& close(const std::vector<T>& got, const std::vector<T>& want, float absolute, float relative) {
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      const auto g = static_cast<float>(got[i]), w = static_cast<float>(want[i]);
-      float off = std::fabs(g - w) / (absolute + relative * std::fabs(w) + 1e-30f);
-      if (!std::isfinite(g) || !std::isfinite(w)) off = (std::isnan(g) && std::isnan(w)) || g == w ? 0 : INFINITY;
-      if (off > worst_) worst_ = off, at_ = i, got_ = double{g}, want_ = double{w};
-    }
-    return *this;
-  }
-  template <class T> Verdict& same(const std::vector<T>& got, const std::vector<T>& want) {
-    if (!identical(got, want)) worst_ = INFINITY;
-    return *this;
-  }
-  template <class B> void say(std::string_view op, const std::string& shape) const {
-    const bool good = fault_.empty() && worst_ <= 1;
-    failures += !good;
-    std::printf("%s %-8s %-46s %-34s %5.2f of the tolerance\n", good ? "ok  " : "FAIL", name_of_backend<B>().data(),
-                std::string(op).c_str(), shape.c_str(), double{worst_});
-    if (!fault_.empty()) std::printf("     %s\n", fault_.c_str());
-    if (!good && fault_.empty()) std::printf("     element %zu: got %g, reference %g\n", at_, got_, want_);
-    std::fflush(stdout);
-  }
-
- private:
-  std::string fault_;
-  float worst_ = 0;
-  std::size_t at_ = 0;
-  double got_ = 0, want_ = 0;
-};
-
-std::string shape(std::initializer_list<int> n) {
-  std::string s;
-  for (int x : n) s += (s.empty() ? "" : " x ") + std::to_string(x);
-  return s;
-}
-template <class T> constexpr float rounding = std::is_same_v<T, float> ? 1e-6f : 2 * ulp<T>;
 
 template <class B, kernels::NormFlags F, class Q, class T> void norm(int rows, int cols, int padding) {
   using op = kernels::rmsnorm<F, Q, T>;
@@ -95,8 +43,8 @@ template <class B, kernels::NormFlags F, class Q, class T> void norm(int rows, i
   v.template say<B>(std::string_view(op::name()), shape({rows, cols}) + (padding ? " strided" : ""));
 }
 
-template <class B, class Q, class T> void silu(int rows, int cols, int padding) {
-  using op = kernels::silu_mul<Q, T>;
+template <class B, class Q, class T, class A = activation::Silu> void gate(int rows, int cols, int padding) {
+  using op = kernels::gate_mul<A, Q, T>;
   const int ld = 2 * cols + padding;
   const auto x = noise<T>(size(rows, ld), 4, 3);
   std::vector<T> y(op::quantizes ? 0 : size(rows, cols), T(NAN)), y_want = y;
@@ -134,6 +82,16 @@ template <class B, class T> void gather(int rows, int cols, int ld) {
   Side<B> side;
   run_on<op, B>(side.stream(), {side.in(x), side.in(index), side.out(y), rows, cols, ld});
   Verdict(side.finish()).same(y, want).template say<B>(std::string_view(op::name()), shape({rows, cols, ld}));
+}
+
+template <class B, class T> void join(int rows, int cols) {
+  using op = kernels::join_rows<T>;
+  const auto left = noise<T>(size(rows, cols), 21), right = noise<T>(size(rows, cols), 22);
+  std::vector<T> y(size(rows, 2 * cols), T(NAN)), want = y;
+  run_on<op, Ref>({}, {left.data(), right.data(), want.data(), rows, cols});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(left), side.in(right), side.out(y), rows, cols});
+  Verdict(side.finish()).same(y, want).template say<B>(std::string_view(op::name()), shape({rows, cols}));
 }
 
 template <class B, class Y> void linear(int rows, int out, int in, int padding, bool with_bias) {
@@ -286,7 +244,7 @@ template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
 template <class B> void everything() {
   using quant::Keep;
   using Int8 = quant::PerToken<int8>;
-  constexpr kernels::NormFlags plain{}, fused{.residual = true};
+  constexpr kernels::NormFlags plain{}, fused{.residual = true}, once{.residual = true, .once = true};
   const int many = large ? 300 : 5;
   for (int cols : {1, 100, 1024, large ? 8192 : 2048}) {
     norm<B, plain, Keep, bf16>(many, cols, 0);
@@ -297,10 +255,15 @@ template <class B> void everything() {
     norm<B, plain, Int8, float>(3, cols, 8);
     norm<B, fused, Int8, bf16>(many, cols, 0);
     norm<B, fused, Int8, float>(3, cols, 3);
-    silu<B, Keep, bf16>(many, cols, 0);
-    silu<B, Keep, float>(3, cols, 5);
-    silu<B, Int8, bf16>(many, cols, 8);
-    silu<B, Int8, float>(3, cols, 0);
+    gate<B, Keep, bf16>(many, cols, 0);
+    gate<B, Keep, float>(3, cols, 5);
+    gate<B, Int8, bf16>(many, cols, 8);
+    gate<B, Int8, float>(3, cols, 0);
+    gate<B, Keep, bf16, activation::ClampedSwiglu>(many, cols, 8);
+    gate<B, Keep, float, activation::ClampedSwiglu>(3, cols, 5);
+    join<B, float>(3, cols);
+    join<B, bf16>(many, cols);
+    norm<B, once, Keep, bf16>(many, cols, 8);
     embed<B, float, float>(7, cols);
     embed<B, bf16, float>(7, cols);
     embed<B, fp16, float>(7, cols);
@@ -360,6 +323,8 @@ template <class B> void everything() {
     attention<B, float, bf16, 128>(group, 1, mixed);
     attention<B, float, bf16, 64, windowed>(group, 1, mixed, false, 20);
   }
+  mixtures<B>();
+  latents<B>();
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Latent attention on Cpu against Ref: prefill, chunked prefill and decode, in both forms.
+// Latent attention on Cpu and Emu against Ref: prefill, chunked prefill and decode, in both forms.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -6,11 +6,13 @@
 #include <numeric>
 
 #include "atom/ops/mla_cpu.hpp"
+#include "atom/ops/mla_gpu.hpp"
 #include "atom/ops/mla_ref.hpp"
 #include "atom/quant/codec.hpp"
 
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
+#include "emu_setting.hpp"
 
 namespace atom {
 namespace {
@@ -108,6 +110,19 @@ template <class Q, class T, class Kv, int C, int R, int N, int V> struct Batch {
     run_on<op, Cpu>(p, a);
     return o;
   }
+  void check_on_every_wave() {
+    run_on<op, Ref>({}, args);
+    const std::vector<T> want = o;
+    on_every_wave([&]<class B>(B, typename B::stream machine) {
+      std::fill(o.begin(), o.end(), T(NAN));
+      std::vector<float> scratch(impl<op, B>::scratch_bytes(args.rows, args.seqs, args.heads) / sizeof(float) + 1, NAN);
+      auto a = args;
+      a.scratch = reinterpret_cast<std::byte*>(scratch.data());
+      run_on<op, B>(machine, a);
+      EXPECT_TRUE(close(o, want, 0.03f, 2 * ulp<T>));
+      return o;
+    });
+  }
   void check() {
     run_on<op, Ref>({}, args);
     const std::vector<T> want = o;
@@ -155,6 +170,36 @@ TEST(LatentAttention_, WidthsOfDeepseek) {
   Batch<quant::NoAs<bf16>, bf16, bf16, 512, 64, 128, 128>(2, {{20, 20}, {1, 90}, {4, 50}}).check();
 }
 
+TEST(LatentAttention_, OnEveryWave) {
+  using B = Batch<quant::NoAs<bf16>, bf16, bf16, 128, 32, 64, 64>;
+  B(3, {{1, 1}, {2, 2}, {17, 17}, {0, 0}, {40, 130}, {1, 300}}).check_on_every_wave();
+  B(20, {{1, 33}, {1, 150}, {3, 21}}).check_on_every_wave();
+  B(16, {{1, 16}, {1, 600}}).check_on_every_wave();
+}
+// A lone row's answer does not depend on who is in its batch.
+TEST(LatentAttention_, OfALoneRowIsItsOwn) {
+  using B = Batch<quant::NoAs<bf16>, bf16, bf16, 128, 32, 64, 64>;
+  on_every_wave([&]<class E>(E, typename E::stream machine) {
+    const auto first_row_of = [&](B b) {
+      std::vector<float> scratch(impl<B::op, E>::scratch_bytes(b.args.rows, b.args.seqs, b.args.heads) / sizeof(float) + 1);
+      b.args.scratch = reinterpret_cast<std::byte*>(scratch.data());
+      run_on<B::op, E>(machine, b.args);
+      return std::vector<bf16>(b.o.begin(), b.o.begin() + 3 * 64);
+    };
+    B alone(3, {{1, 400}}), among(3, {{1, 400}, {1, 30}, {30, 30}});
+    for (int t = 0; t < 400; ++t) {  // the same tokens
+      const auto at = [&](B& b) {
+        return B::layout::at(b.table[static_cast<std::size_t>(t / B::layout::page)] * B::layout::page + t % B::layout::page);
+      };
+      std::copy_n(alone.pages.begin() + static_cast<std::ptrdiff_t>(at(alone)), 160,
+                  among.pages.begin() + static_cast<std::ptrdiff_t>(at(among)));
+    }
+    const auto want = first_row_of(alone);
+    EXPECT_TRUE(identical(first_row_of(among), want));
+    return want;
+  });
+}
+
 TEST(LatentWrite, EqualsReference) {
   constexpr int C = 96, R = 32, rows = 70, ldc = C + 8, ldk = R + 3;
   const auto check = [&]<class T, class Kv>(T, Kv) {
@@ -167,6 +212,15 @@ TEST(LatentWrite, EqualsReference) {
     run_on<op, Ref>({}, {c.data(), k.data(), want.data(), slots.data(), rows, ldc, ldk});
     run_on<op, Cpu>(pool(2), {c.data(), k.data(), got.data(), slots.data(), rows, ldc, ldk});
     EXPECT_TRUE(identical(got, want));
+    if constexpr (std::same_as<T, bf16>)
+      on_every_wave([&]<class B>(B, typename B::stream machine) {
+        using wide = kernels::latent_write<T, Kv, 128, 32>;
+        std::vector<Kv> on_gpu((rows + 30) * 160, Kv(0.5f)), on_ref = on_gpu;
+        run_on<wide, Ref>({}, {c.data(), k.data(), on_ref.data(), slots.data(), rows / 2, ldc, ldk});
+        run_on<wide, B>(machine, {c.data(), k.data(), on_gpu.data(), slots.data(), rows / 2, ldc, ldk});
+        EXPECT_TRUE(identical(on_gpu, on_ref));
+        return on_gpu;
+      });
   };
   check(float{}, float{});
   check(bf16{}, bf16{});
@@ -189,6 +243,11 @@ TEST(RopePairs, EqualsReference) {
     };
     const auto want = on(Ref{}, Ref::stream{});
     at_every_level([&] { EXPECT_TRUE(close(on(Cpu{}, pool(2)), want, 16 * 0x1p-24f, 2 * ulp<T>)); });
+    on_every_wave([&](auto backend, auto machine) {
+      const auto got = on(backend, machine);
+      EXPECT_TRUE(close(got, want, 16 * 0x1p-24f, 2 * ulp<T>));
+      return got;
+    });
   };
   check(float{}, 3, 64);
   check(bf16{}, 3, 64);

@@ -1,14 +1,16 @@
-// Routing, sorting, experts' products and their sum: Cpu against Ref, and Ref against facts.
+// Routing, sorting, experts' products and their sum: Cpu and Emu against Ref, and all of them against facts.
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <numeric>
 
 #include "atom/ops/moe_cpu.hpp"
+#include "atom/ops/moe_gpu.hpp"
 #include "atom/ops/moe_ref.hpp"
 
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
+#include "emu_setting.hpp"
 
 namespace atom {
 namespace {
@@ -160,6 +162,32 @@ TEST(RouteTopk, BrokenLogitsChooseRealExperts) {
   expect_valid_choice<Cpu>(pool(1));
 }
 
+TYPED_TEST(Rules, EqualReferenceOnEveryWave) {
+  for (const Shape n : {Shape{0, 8, 2}, {1, 1, 1}, {9, 70, 5}, {6, 8, 8}, {5, 12, 5, 4, 2}, {5, 256, 8, 8, 4}, {2, 1024, 40}})
+    for (bool renormalise : {false, true}) {
+      const auto logits = noise<float>(size(n.rows, n.experts), 3), bias = noise<float>(size(1, n.experts), 4);
+      const auto want = route_by<TypeParam, Ref>({}, logits, bias, n, renormalise, 2.5f);
+      on_every_wave([&]<class B>(B, typename B::stream machine) {
+        const auto got = route_by<TypeParam, B>(machine, logits, bias, n, renormalise, 2.5f);
+        EXPECT_EQ(got.expert, want.expert);
+        EXPECT_TRUE(close(got.weight, want.weight, 1e-30f, 1200 * ulp<float>));
+        return got.weight;
+      });
+    }
+}
+
+TEST(RouteTopk, FactsHoldOnEveryWave) {
+  on_every_wave([&]<class B>(B, typename B::stream machine) {
+    expect_deepseek_v3<B>(machine);
+    expect_groups<B>(machine);
+    expect_scores<B>(machine);
+    expect_shares<B>(machine);
+    expect_first_of_equals<B>(machine);
+    expect_valid_choice<B>(machine);
+    return 0;
+  });
+}
+
 TEST(RouteTopk, LargeLogitsDoNotOverflow) {
   for (const auto& r :
        {route<Ref>({}, {3e38f, 3e38f, -3e38f}, 1, 3, 2, false), route<Cpu>(pool(1), {3e38f, 3e38f, -3e38f}, 1, 3, 2, false)})
@@ -181,7 +209,13 @@ TEST(SortByExpert, EqualsReference) {
   for (const auto& [experts, top_k] : {std::pair{1, 1}, {5, 2}, {128, 8}})
     for (int rows : {0, 1, 50}) {
       const auto r = route<Ref>({}, noise<float>(size(rows, experts), 5), rows, experts, top_k, true);
-      EXPECT_EQ(sort<Cpu>(pool(2), r.expert, rows, top_k, experts), sort<Ref>({}, r.expert, rows, top_k, experts));
+      const Sorted want = sort<Ref>({}, r.expert, rows, top_k, experts);
+      EXPECT_EQ(sort<Cpu>(pool(2), r.expert, rows, top_k, experts), want);
+      on_every_wave([&]<class B>(B, typename B::stream machine) {
+        const Sorted got = sort<B>(machine, r.expert, rows, top_k, experts);
+        EXPECT_EQ(got, want);
+        return got;
+      });
     }
 }
 
@@ -216,6 +250,11 @@ TYPED_TEST(Experts, CombineEqualsReference) {
       const auto got = combine(Cpu{}, pool(1));
       EXPECT_TRUE(close(got, want, static_cast<float>(top_k) * 8 * 0x1p-23f, (std::same_as<T, float> ? 8 : 2) * ulp<T>));
       EXPECT_TRUE(identical(combine(Cpu{}, pool(3)), got)) << "the number of threads shows";
+      on_every_wave([&](auto backend, auto machine) {
+        const auto on_gpu = combine(backend, machine);
+        EXPECT_TRUE(close(on_gpu, want, static_cast<float>(top_k) * 8 * 0x1p-23f, (std::same_as<T, float> ? 8 : 2) * ulp<T>));
+        return on_gpu;
+      });
     }
   }
 }
@@ -271,6 +310,12 @@ template <class Q, class T> void expect_expert_linear(T) {
       ASSERT_NEAR(static_cast<float>(want[size(r, out) + static_cast<std::size_t>(o)]), sum, 0.02) << r << " " << o;
     }
   }
+  if constexpr (std::same_as<Q, quant::No> && std::same_as<T, bf16>)
+    on_every_wave([&](auto backend, auto machine) {
+      const auto got = product(backend, machine, weights(w.data(), size(out, in)));
+      EXPECT_TRUE(close(got, want, 1e-4f, 2 * ulp<T>));
+      return got;
+    });
   const quant::WeightLayout& layout = impl<kernels::linear<Q, T>, Cpu>::layout();
   const std::size_t bytes = (layout.bytes(out, in) + 63) / 64 * 64;
   struct alignas(64) Line {

@@ -7,6 +7,7 @@
 // Optional members of a specialisation, found by concepts:
 //   static const quant::WeightLayout& layout();   how this kernel wants its weights (atom/quant/weight_layout.hpp)
 //   static constexpr bool splits;                 attention that wants room for parts of answers (atom/ops/attention_op.hpp)
+//   static std::size_t scratch_bytes(...);        latent attention that wants scratch (atom/ops/mla_op.hpp)
 #include <concepts>
 
 namespace atom {

@@ -128,6 +128,7 @@ ATOM_DEVICE float fast_exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 #else  // clang 15
 ATOM_DEVICE float fast_exp2(float x) { return __builtin_exp2f(x); }
 #endif
+ATOM_DEVICE float log(float x) { return __builtin_logf(x); }
 ATOM_DEVICE float sqrt(float x) { return __builtin_sqrtf(x); }
 ATOM_DEVICE float rint(float x) { return __builtin_rintf(x); }
 ATOM_DEVICE float abs(float x) { return __builtin_fabsf(x); }
@@ -146,6 +147,7 @@ ATOM_DEVICE float fast_exp2(float x) {
   return ::exp2f(x);
 #endif
 }
+ATOM_DEVICE float log(float x) { return ::logf(x); }
 ATOM_DEVICE float sqrt(float x) { return ::sqrtf(x); }
 ATOM_DEVICE float rint(float x) { return ::rintf(x); }
 ATOM_DEVICE float abs(float x) { return ::fabsf(x); }
@@ -162,6 +164,23 @@ ATOM_DEVICE int lowest_bit(std::uint64_t bits) {
   return __ffsll(static_cast<long long>(bits)) - 1;
 #else
   return __builtin_ctzll(bits);
+#endif
+}
+/// How many bits are set.
+ATOM_DEVICE int count_bits(std::uint64_t bits) {
+#if ATOM_GPU_NVIDIA
+  return __popcll(bits);
+#else
+  return __builtin_popcountll(bits);
+#endif
+}
+
+/// p, which came out of memory and points to memory of the device: AMD has other instructions where it could be shared memory.
+template <class T> ATOM_DEVICE T* global(T* p) {
+#if ATOM_GPU_AMD
+  return (T*)(__attribute__((address_space(1))) T*)std::bit_cast<std::uintptr_t>(p);
+#else
+  return p;
 #endif
 }
 

@@ -4,5 +4,7 @@
 #include "atom/ops/attention_gpu.hpp"
 #include "atom/ops/embedding_gpu.hpp"
 #include "atom/ops/linear_gpu.hpp"
+#include "atom/ops/mla_gpu.hpp"
+#include "atom/ops/moe_gpu.hpp"
 #include "atom/ops/norm_gpu.hpp"
 #include "atom/ops/sampling_gpu.hpp"

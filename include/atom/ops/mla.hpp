@@ -45,9 +45,12 @@ template <int C, int R, int N, int V, class Kv> struct attend_latent_op<Mla<C, R
     atom::run<kernels::latent_write<T, Kv, C, R>>(ctx, {c.data, k_pe.data, pages, b.slots, live, c.stride, k_pe.stride});
     const float* scale = nullptr;
     if constexpr (quant::Scaled<Q>) scale = kv_b.weight_scale.data;
-    atom::run<kernels::latent_attention<Q, T, Kv, C, R, N, V>>(
-        ctx, {q.data, kv_b.weight.data, scale, o.data, pages, b.block_table, b.first_row, b.context, live, b.seqs, heads, q.stride,
-              b.table_stride, ctx.numbers.attn_scale});
+    using op = kernels::latent_attention<Q, T, Kv, C, R, N, V>;
+    std::byte* scratch = nullptr;
+    if constexpr (requires { impl<op, typename Ctx::target>::scratch_bytes(live, b.seqs, heads); })
+      scratch = temp<std::byte>(ctx, 1, static_cast<int>(impl<op, typename Ctx::target>::scratch_bytes(live, b.seqs, heads))).data;
+    atom::run<op>(ctx, {q.data, kv_b.weight.data, scale, o.data, pages, b.block_table, b.first_row, b.context, live, b.seqs, heads,
+                        q.stride, b.table_stride, ctx.numbers.attn_scale, scratch});
     return o;
   }
 };

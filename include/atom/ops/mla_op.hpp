@@ -4,6 +4,8 @@
 // values: k = [Wk c | k_pe], v = Wv c, with Wk and Wv the head's rows of kv_b_proj. Whether a kernel makes them (cheap per pair of
 // tokens) or moves Wk to the query and Wv behind the sum (cheap per token of the context) is its own business: `latent_expands`
 // says where the two meet. Widths, in this order everywhere: C of c, R of k_pe, N of the part of a key that is made, V of a value.
+#include <cstddef>
+
 #include "atom/core/cost.hpp"
 #include "atom/core/name.hpp"
 #include "atom/core/run.hpp"
@@ -64,6 +66,7 @@ template <class Q, class T, class Kv> struct LatentArgs {
   const int* context;           // (seqs): tokens in the cache, this step's included
   int rows, seqs, heads, ldq, table_stride;
   float scale;
+  std::byte* scratch = nullptr;  // (impl::scratch_bytes(rows, seqs, heads)); null where the backend asks for none
 };
 
 /// Weights with one scale per row, or none.

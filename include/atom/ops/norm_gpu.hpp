@@ -5,8 +5,15 @@
 
 namespace atom {
 
-template <kernels::NormFlags F, gpu::Output Q, gpu::Activation T, gpu::Target B>
-requires(!F.once) struct impl<kernels::rmsnorm<F, Q, T>, B> {
+namespace gpu {
+/// Rounded once: what GPT-OSS has in front of its layers.
+template <kernels::NormFlags F, class Q, class T>
+concept NormOf = Output<Q> && Activation<T> &&(!F.once || (F.residual && std::same_as<Q, quant::Keep> && std::same_as<T, bf16>));
+}  // namespace gpu
+
+template <kernels::NormFlags F, class Q, class T, gpu::Target B>
+requires gpu::NormOf<F, Q, T>
+struct impl<kernels::rmsnorm<F, Q, T>, B> {
   static void run(typename B::stream stream, const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept;
 };
 

@@ -1,4 +1,4 @@
-// silu_mul: one block per row, or, where nothing needs the whole row, per piece of a row.
+// gate_mul: one block per row, or, where nothing needs the whole row, per piece of a row.
 #include "atom/ops/activation_gpu.hpp"
 
 #include "rows.hpp"
@@ -6,8 +6,18 @@
 namespace atom {
 namespace {
 
-template <class Q, class T, int N> struct SiluMul {
-  using op = kernels::silu_mul<Q, T>;
+/// Activations on a device.
+template <class T> ATOM_DEVICE float gated(activation::Silu, float gate, float up) {
+  return static_cast<float>(T(gate / (1 + gpu::exp(-gate)))) * up;
+}
+template <class T> ATOM_DEVICE float gated(activation::ClampedSwiglu, float gate, float up) {
+  constexpr float limit = activation::ClampedSwiglu::limit, slope = activation::ClampedSwiglu::slope;
+  const float g = gate > limit ? limit : gate, u = up > limit ? limit : up < -limit ? -limit : up;
+  return g / (1 + gpu::exp(-slope * g)) * (u + 1);
+}
+
+template <class A, class Q, class T, int N> struct GateMul {
+  using op = kernels::gate_mul<A, Q, T>;
   static constexpr int threads(int) { return gpu::row_threads; }
   struct Shared {
     gpu::array<float, 8> tops;
@@ -20,10 +30,7 @@ template <class Q, class T, int N> struct SiluMul {
     const auto value = [&](int c) {
       auto g = gpu::load<N>(gate + c);
       const auto u = gpu::load<N>(up + c);
-      ATOM_UNROLL for (int i = 0; i < N; ++i) {
-        const auto z = static_cast<float>(g.v[i]);
-        g.v[i] = T(static_cast<float>(T(z / (1 + gpu::exp(-z)))) * static_cast<float>(u.v[i]));
-      }
+      ATOM_UNROLL for (int i = 0; i < N; ++i) g.v[i] = T(gated<T>(A{}, static_cast<float>(g.v[i]), static_cast<float>(u.v[i])));
       return g;
     };
     if constexpr (op::quantizes) {
@@ -36,26 +43,28 @@ template <class Q, class T, int N> struct SiluMul {
   }
 };
 
-template <class Q, class T, int N, class B>
-void launch(typename B::stream stream, const typename kernels::silu_mul<Q, T>::args& a) {
-  const int pieces = kernels::silu_mul<Q, T>::quantizes ? 1 : gpu::ceil_div(a.cols, gpu::row_threads * N);
-  gpu::launch<SiluMul<Q, T, N>, B>(stream, {a.rows, pieces}, a);
+template <class A, class Q, class T, int N, class B>
+void launch(typename B::stream stream, const typename kernels::gate_mul<A, Q, T>::args& a) {
+  const int pieces = kernels::gate_mul<A, Q, T>::quantizes ? 1 : gpu::ceil_div(a.cols, gpu::row_threads * N);
+  gpu::launch<GateMul<A, Q, T, N>, B>(stream, {a.rows, pieces}, a);
 }
 
 }  // namespace
 
-template <gpu::Output Q, gpu::Activation T, gpu::Target B>
-void impl<kernels::silu_mul<Q, T>, B>::run(typename B::stream stream, const typename kernels::silu_mul<Q, T>::args& a) noexcept {
+template <class A, gpu::Output Q, gpu::Activation T, gpu::Target B>
+requires gpu::Gated<A, Q>
+void impl<kernels::gate_mul<A, Q, T>, B>::run(typename B::stream stream,
+                                              const typename kernels::gate_mul<A, Q, T>::args& a) noexcept {
   constexpr int N = gpu::vector_of<T>;
   bool wide = gpu::vectors<N>(a.gate_up, a.ldx) && a.cols % N == 0;
-  if constexpr (kernels::silu_mul<Q, T>::quantizes)
+  if constexpr (kernels::gate_mul<A, Q, T>::quantizes)
     wide = wide && gpu::vectors<N>(a.q, a.cols);
   else
     wide = wide && gpu::vectors<N>(a.y, a.cols);
   if (wide)
-    launch<Q, T, N, B>(stream, a);
+    launch<A, Q, T, N, B>(stream, a);
   else
-    launch<Q, T, 1, B>(stream, a);
+    launch<A, Q, T, 1, B>(stream, a);
 }
 
 }  // namespace atom
@@ -64,3 +73,5 @@ ATOM_GPU_KERNEL(atom::kernels::silu_mul<atom::quant::Keep, float>);
 ATOM_GPU_KERNEL(atom::kernels::silu_mul<atom::quant::Keep, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::silu_mul<atom::quant::PerToken<atom::int8>, float>);
 ATOM_GPU_KERNEL(atom::kernels::silu_mul<atom::quant::PerToken<atom::int8>, atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::gate_mul<atom::activation::ClampedSwiglu, atom::quant::Keep, float>);
+ATOM_GPU_KERNEL(atom::kernels::gate_mul<atom::activation::ClampedSwiglu, atom::quant::Keep, atom::bf16>);

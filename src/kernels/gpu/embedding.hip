@@ -1,4 +1,4 @@
-// embed and gather_rows: rows copied, and converted on the way.
+// embed, gather_rows and join_rows: rows copied, and converted on the way.
 #include "atom/ops/embedding_gpu.hpp"
 
 #include "rows.hpp"
@@ -30,6 +30,16 @@ template <class W, class T, int N> struct Copy {
   }
 };
 
+template <class T, int N> struct Join {
+  static constexpr int threads(int) { return gpu::row_threads; }
+  struct Shared {};
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const typename kernels::join_rows<T>::args& a) const {
+    const T* from = gpu::row_of(cta.block_y() == 0 ? a.left : a.right, cta.block_x(), a.cols);
+    T* to = gpu::row_of(a.y, cta.block_x(), 2 * a.cols) + cta.block_y() * a.cols;
+    for (int c = cta.thread() * N; c < a.cols; c += cta.threads() * N) gpu::store<N>(to + c, gpu::load<N>(from + c));
+  }
+};
+
 template <class B, class W, class T> void copy_rows(typename B::stream stream, const CopyRows<W, T>& a) {
   constexpr int N = sizeof(W) > sizeof(T) ? gpu::vector_of<W> : gpu::vector_of<T>;
   if (gpu::vectors<N>(a.from, a.ld) && gpu::vectors<N>(a.to, a.cols))
@@ -50,6 +60,15 @@ void impl<kernels::gather_rows<T>, B>::run(typename B::stream stream, const type
   copy_rows<B>(stream, CopyRows<T, T>{a.x, a.index, a.y, a.rows, a.cols, a.ldx, 0, 0x7fffffff});
 }
 
+template <gpu::Activation T, gpu::Target B>
+void impl<kernels::join_rows<T>, B>::run(typename B::stream stream, const typename kernels::join_rows<T>::args& a) noexcept {
+  constexpr int N = gpu::vector_of<T>;
+  if (gpu::vectors<N>(a.left, a.cols) && gpu::vectors<N>(a.right, a.cols) && gpu::vectors<N>(a.y, a.cols))
+    gpu::launch<Join<T, N>, B>(stream, {a.rows, 2}, a);
+  else
+    gpu::launch<Join<T, 1>, B>(stream, {a.rows, 2}, a);
+}
+
 }  // namespace atom
 
 ATOM_GPU_KERNEL(atom::kernels::embed<float, float>);
@@ -60,3 +79,5 @@ ATOM_GPU_KERNEL(atom::kernels::embed<atom::bf16, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::embed<atom::fp16, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::gather_rows<float>);
 ATOM_GPU_KERNEL(atom::kernels::gather_rows<atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::join_rows<float>);
+ATOM_GPU_KERNEL(atom::kernels::join_rows<atom::bf16>);

@@ -45,7 +45,10 @@ template <NormFlags F, class Q, class T, int N> struct RmsNorm {
     const float mean = gpu::block_sum(cta, squares, s.sums) / static_cast<float>(a.cols);
     const float inverse = 1.0f / gpu::sqrt(mean + a.eps);
     const auto weighed = [&](gpu::vec<T, N> v, const gpu::vec<float, N>& by) {
-      ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(by.v[i] * static_cast<float>(T(static_cast<float>(v.v[i]) * inverse)));
+      ATOM_UNROLL for (int i = 0; i < N; ++i) {
+        const float h = static_cast<float>(v.v[i]) * inverse;
+        v.v[i] = T(by.v[i] * (F.once ? h : static_cast<float>(T(h))));
+      }
       return v;
     };
     const auto again = [&](int c) {  // a thread reads what it wrote itself
@@ -64,9 +67,10 @@ template <NormFlags F, class Q, class T, int N> struct RmsNorm {
 
 }  // namespace
 
-template <NormFlags F, gpu::Output Q, gpu::Activation T, gpu::Target B>
-requires(!F.once) void impl<kernels::rmsnorm<F, Q, T>, B>::run(typename B::stream stream,
-                                                               const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept {
+template <NormFlags F, class Q, class T, gpu::Target B>
+requires gpu::NormOf<F, Q, T>
+void impl<kernels::rmsnorm<F, Q, T>, B>::run(typename B::stream stream,
+                                             const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept {
   constexpr int N = gpu::vector_of<T>;
   bool wide = gpu::vectors<N>(a.x, a.ldx) && gpu::vectors<4>(a.w, 0) && a.cols % N == 0;
   if constexpr (F.residual) wide = wide && gpu::vectors<N>(a.residual, a.cols);
@@ -90,3 +94,4 @@ ATOM_GPU_KERNEL(atom::kernels::rmsnorm<atom::kernels::NormFlags{.residual = true
 ATOM_GPU_KERNEL(atom::kernels::rmsnorm<atom::kernels::NormFlags{.residual = true}, atom::quant::Keep, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::rmsnorm<atom::kernels::NormFlags{.residual = true}, atom::quant::PerToken<atom::int8>, float>);
 ATOM_GPU_KERNEL(atom::kernels::rmsnorm<atom::kernels::NormFlags{.residual = true}, atom::quant::PerToken<atom::int8>, atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::rmsnorm<atom::kernels::NormFlags{.residual = true, .once = true}, atom::quant::Keep, atom::bf16>);

@@ -11,6 +11,30 @@ template <class T> inline constexpr int vector_of = 16 / static_cast<int>(sizeof
 
 template <class T> ATOM_DEVICE T* row_of(T* p, int row, int stride) { return p + static_cast<std::ptrdiff_t>(row) * stride; }
 
+/// Of n things, of which the i-th has count(i) parts: whose part the index-th is, and which of its parts; -1 behind the last. All
+/// threads of a wave must arrive.
+struct Picked {
+  int of, part;
+};
+template <class Cta, class Count> ATOM_DEVICE Picked pick(Cta& cta, int index, int n, Count count) {
+  constexpr int W = Cta::wave;
+  const int lane = cta.lane();
+  for (int first = 0; first < n; first += W) {
+    const int mine = first + lane < n ? count(first + lane) : 0;
+    int sum = mine;  // of this lane's and those before it
+    for (int m = 1; m < W; m *= 2) {
+      const int before = cta.shfl(sum, max(lane - m, 0));
+      if (lane >= m) sum += before;
+    }
+    if (const std::uint64_t hit = cta.ballot(index < sum)) {
+      const int at = lowest_bit(hit);
+      return {first + at, index - cta.shfl(sum - mine, at)};
+    }
+    index -= cta.shfl(sum, W - 1);
+  }
+  return {-1, 0};
+}
+
 /// The same numbers in another type.
 template <class To, class T, int N> ATOM_DEVICE vec<To, N> converted(const vec<T, N>& x) {
   if constexpr (std::is_same_v<To, T>) {
