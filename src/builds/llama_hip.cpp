@@ -5,6 +5,6 @@
 
 namespace atom::builds {
 
-void add_llama_hip(engine::Registry& r) { add_gpu_network<Llama, Hip, Arch::llama, Arch::qwen2>(r); }
+void add_llama_hip(engine::Registry& r) { add_network<Llama, Hip, Arch::llama, Arch::qwen2>(r); }
 
 }  // namespace atom::builds

@@ -5,6 +5,6 @@
 
 namespace atom::builds {
 
-void add_qwen3_hip(engine::Registry& r) { add_gpu_network<Qwen3, Hip, Arch::qwen3>(r); }
+void add_qwen3_hip(engine::Registry& r) { add_network<Qwen3, Hip, Arch::qwen3>(r); }
 
 }  // namespace atom::builds

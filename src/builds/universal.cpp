@@ -26,6 +26,12 @@ const Registry& universal_builds() {
 #if defined(ATOM_GPU_CUDA) || defined(ATOM_GPU_HIP)
     builds::add_llama_hip(r);
     builds::add_qwen3_hip(r);
+    builds::add_mixtral_hip(r);
+    builds::add_qwen3_moe_hip(r);
+    builds::add_glm4_moe_hip(r);
+    builds::add_deepseek_v2_hip(r);
+    builds::add_deepseek_v3_hip(r);
+    builds::add_gpt_oss_hip(r);
 #endif
     return r;
   }();

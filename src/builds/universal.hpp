@@ -15,13 +15,13 @@ struct Heads {
   LatentSpec latent{};
 };
 
-constexpr ModelSpec universal_spec(Arch arch, Heads heads, int window) {
+constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
   ModelSpec s{.arch = arch,
               .attn = {.head_dim = heads.dim,
                        .qk_norm = heads.norm,
                        .qkv_bias = dynamic,
                        .o_bias = dynamic,
-                       .window = heads.latent ? 0 : window,
+                       .window = heads.latent ? 0 : dynamic,
                        .latent = heads.latent},
               .mlp_bias = dynamic};
   const bool mixture = arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe || arch == Arch::gpt_oss;
@@ -31,11 +31,9 @@ constexpr ModelSpec universal_spec(Arch arch, Heads heads, int window) {
 
 template <class B> inline constexpr int universal_ranks = dynamic;
 template <gpu::Target B> inline constexpr int universal_ranks<B> = 1;  // no collectives there yet
-template <class B> inline constexpr int universal_window = dynamic;
-template <gpu::Target B> inline constexpr int universal_window<B> = 0;  // nor windows
 
 template <Arch A, Heads H, class B, class T, class Body, class Head> struct universal {
-  static constexpr ModelSpec spec = universal_spec(A, H, universal_window<B>);
+  static constexpr ModelSpec spec = universal_spec(A, H);
   static constexpr Parallel parallel{.tp = universal_ranks<B>, .ep = spec.moe.experts == 0 ? 1 : universal_ranks<B>};
   using backend = B;
   using act = T;
@@ -43,7 +41,7 @@ template <Arch A, Heads H, class B, class T, class Body, class Head> struct univ
   using quants = Quants<Body, Body, Head>;
 };
 
-template <Arch A, Heads H, class B> inline constexpr ModelSpec admitted = universal_spec(A, H, universal_window<B>);
+template <Arch A, Heads H> inline constexpr ModelSpec admitted = universal_spec(A, H);
 
 // One build. `Also`: architectures that are the same network with other switches, which are holes here.
 template <template <class> class Net, Heads H, class B, class T, class Body, class Head, Arch A, Arch... Also>
@@ -52,7 +50,7 @@ void add_build(engine::Registry& r) {
   const Name name{heads, Body::name(), "_", type_name<T>};
   auto v = engine::variant<universal<A, H, B, T, Body, Head>, Net>(std::string(std::string_view(name)));
   r.add(v);
-  ((v.spec = &admitted<Also, H, B>, r.add(v)), ...);
+  ((v.spec = &admitted<Also, H>, r.add(v)), ...);
 }
 
 /// Whether checkpoints of another type than BF16 are about: older ones, of dense models.
@@ -73,6 +71,12 @@ template <template <class> class Net, Heads H, class B, Arch A, Arch... Also> vo
   each(bf16{});
 }
 
+/// All that GPU kernels serve: bf16 throughout.
+template <template <class> class Net, Heads H, gpu::Target B, Arch A, Arch... Also> void add_heads(engine::Registry& r) {
+  using Q = quant::NoAs<bf16>;
+  add_build<Net, H, B, bf16, Q, Q, A, Also...>(r);
+}
+
 /// Every build of one network on one backend.
 template <template <class> class Net, class B, Arch A, Arch... Also> void add_network(engine::Registry& r) {
   constexpr bool norm = A == Arch::qwen3 || A == Arch::qwen3_moe;
@@ -86,14 +90,6 @@ template <template <class> class Net, class B, Arch A> void add_latent_network(e
       low{.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic};
   add_heads<Net, Heads{192, false, full}, B, A>(r);
   add_heads<Net, Heads{192, false, low}, B, A>(r);
-}
-
-/// Those that GPU kernels serve: bf16 throughout, one rank.
-template <template <class> class Net, gpu::Target B, Arch A, Arch... Also> void add_gpu_network(engine::Registry& r) {
-  constexpr bool norm = A == Arch::qwen3;
-  using Q = quant::NoAs<bf16>;
-  add_build<Net, Heads{64, norm}, B, bf16, Q, Q, A, Also...>(r);
-  add_build<Net, Heads{128, norm}, B, bf16, Q, Q, A, Also...>(r);
 }
 
 // One translation unit per network and backend keeps the build parallel.
@@ -113,7 +109,14 @@ void add_deepseek_v3_cpu(engine::Registry&);
 void add_deepseek_v3_ref(engine::Registry&);
 void add_gpt_oss_cpu(engine::Registry&);
 void add_gpt_oss_ref(engine::Registry&);
-void add_llama_hip(engine::Registry&);  // these two in programs built with ATOM_GPU
+// In programs built with ATOM_GPU.
+void add_llama_hip(engine::Registry&);
 void add_qwen3_hip(engine::Registry&);
+void add_mixtral_hip(engine::Registry&);
+void add_qwen3_moe_hip(engine::Registry&);
+void add_glm4_moe_hip(engine::Registry&);
+void add_deepseek_v2_hip(engine::Registry&);
+void add_deepseek_v3_hip(engine::Registry&);
+void add_gpt_oss_hip(engine::Registry&);
 
 }  // namespace atom::builds

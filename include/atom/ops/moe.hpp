@@ -63,7 +63,7 @@ template <class Expert, class Order, class Product> struct Blocks {
   }
 
   /// Rows sorted by expert become its answers: `first` (own.count + 1) says where the rows of each of these experts begin, of which
-  /// this rank has all (`whole`) or a part.
+  /// this rank has all or a part.
   template <StepContext Ctx> void answer(Ctx& ctx, Tensor<typename Ctx::act> rows, const int* first, model::Share own) const {
     auto f = ctx.frame();
     multiply(ctx, 1, ops::gate_mul<typename Expert::activation, Expert>(ctx, up(ctx, rows, first, own)), first, own, rows);

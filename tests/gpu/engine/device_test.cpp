@@ -35,8 +35,8 @@ using Graph = EmuRuntime<32>::Graph;
 const Registry& emulated() {
   static const Registry registry = [] {
     Registry r;
-    builds::add_gpu_network<model::Qwen3, Emu<32>, model::Arch::qwen3>(r);
-    builds::add_gpu_network<model::Llama, Emu<32>, model::Arch::llama, model::Arch::qwen2>(r);
+    builds::add_network<model::Qwen3, Emu<32>, model::Arch::qwen3>(r);
+    builds::add_network<model::Llama, Emu<32>, model::Arch::llama, model::Arch::qwen2>(r);
     return r;
   }();
   return registry;
