@@ -1,6 +1,7 @@
 // gpu_times: how long kernels take on this device, beside what their bytes cost. Shapes of decoding with 0.6 B and 8 B models;
 // every figure is the median of 20 replays of a graph that walks through data larger than the last-level cache.
-//   gpu_times [--json] [norm] [silu] [linear] [attention] [sample]       all of them if none is named; --json: an object per line
+//   gpu_times [--json] [norm] [silu] [linear] [attention] [experts] [latent] [sample]
+// All of them if none is named; --json: an object per line.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -123,6 +124,62 @@ void attention(const gpu::Stream& stream, int seqs, int context, int heads, int 
       op::cost(host));
 }
 
+/// `rows` choices, spread over as many experts as they can meet.
+void experts(const gpu::Stream& stream, int rows, int count, int out, int in) {
+  using op = kernels::expert_linear<quant::NoAs<bf16>, bf16>;
+  const int met = std::min(rows, count), copies = copies_for(2.0 * met * out * in);
+  const auto x = random_buffer<bf16>(size(rows, in), stream);
+  const auto w = random_buffer<bf16>(size(out, in) * size(count, 1), stream, 0.02f);
+  gpu::Buffer<bf16> y(size(rows, out));
+  std::vector<kernels::ExpertWeight<bf16>> table;
+  for (std::size_t e = 0; e < size(count, 1); ++e) table.push_back({w.data() + e * size(out, in), nullptr, nullptr});
+  const auto d_table = buffer_of(table, stream);
+  std::vector<gpu::Buffer<int>> firsts;
+  std::vector<op::args> calls;
+  for (int i = 0; i < copies; ++i) {  // other experts in every call
+    std::vector<int> each(size(count, 1)), first{0};
+    for (int m = 0; m < met; ++m) each[static_cast<std::size_t>((i * met + m) % count)] = rows / met + (m < rows % met);
+    for (int n : each) first.push_back(first.back() + n);
+    firsts.push_back(buffer_of(first, stream));
+    calls.push_back({x.data(), nullptr, d_table.data(), firsts.back().data(), y.data(), rows, out, in, count});
+  }
+  stream.wait();
+  time<op>(stream, calls,
+           std::to_string(rows) + " of " + std::to_string(count) + ", " + std::to_string(out) + " x " + std::to_string(in),
+           op::cost(calls[0]));
+}
+
+/// `rows` of each sequence, the last of its context.
+void latent(const gpu::Stream& stream, int seqs, int rows, int context, int heads) {
+  constexpr int C = 512, R = 64, N = 128, V = 128;
+  using op = kernels::latent_attention<quant::NoAs<bf16>, bf16, bf16, C, R, N, V>;
+  using layout = kernels::LatentLayout<bf16, C + R>;
+  const int pages = (context + layout::page - 1) / layout::page, all = seqs * rows;
+  const std::size_t elements = layout::elements(size(pages, seqs)), weights = size(heads * (N + V), C);
+  const int copies = rows > 1 ? 4 : copies_for(2.0 * static_cast<double>(elements + weights));
+  const auto cache = random_buffer<bf16>(elements * static_cast<std::size_t>(copies), stream);
+  const auto w = random_buffer<bf16>(weights * static_cast<std::size_t>(copies), stream, 0.02f);
+  const auto q = random_buffer<bf16>(size(all, heads * (N + R)), stream);
+  gpu::Buffer<bf16> o(size(all, heads * V));
+  gpu::Buffer<std::byte> scratch(impl<op, Hip>::scratch_bytes(all, seqs, heads));
+  std::vector<int> table(size(seqs, pages)), first_row, lengths(size(seqs, 1), context);
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<int>(i);
+  std::shuffle(table.begin(), table.end(), std::mt19937(2));
+  for (int s = 0; s <= seqs; ++s) first_row.push_back(s * rows);
+  const auto d_table = buffer_of(table, stream), d_first = buffer_of(first_row, stream), d_context = buffer_of(lengths, stream);
+  std::vector<op::args> calls;
+  for (std::size_t i = 0; i < size(copies, 1); ++i)
+    calls.push_back({q.data(), w.data() + weights * i, nullptr, o.data(), cache.data() + elements * i, d_table.data(),
+                     d_first.data(), d_context.data(), all, seqs, heads, heads * (N + R), pages, 0.1f, scratch.data()});
+  auto host = calls[0];
+  host.first_row = first_row.data();
+  host.context = lengths.data();
+  time<op>(
+      stream, calls,
+      std::to_string(seqs) + " x " + std::to_string(rows) + " of " + std::to_string(context) + ", heads " + std::to_string(heads),
+      op::cost(host));
+}
+
 void norm(const gpu::Stream& stream, int rows, int cols) {
   using op = kernels::rmsnorm<kernels::NormFlags{.residual = true}, quant::Keep, bf16>;
   const auto x = random_buffer<bf16>(size(rows, cols), stream);
@@ -182,6 +239,14 @@ int main(int argc, char** argv) try {
   if (wanted("attention"))
     for (int seqs : {1, 16, 64})
       for (int context : {1024, 4096}) test::attention(stream, seqs, context, 16, 8), test::attention(stream, seqs, context, 32, 8);
+  if (wanted("experts"))
+    for (int rows : {8, 64, 128, 512, 4096, 32768})
+      test::experts(stream, rows, 128, 1536, 2048), test::experts(stream, rows, 128, 2048, 768);  // Qwen3-30B-A3B
+  if (wanted("latent"))
+    for (int heads : {16, 128}) {  // DeepSeek-V2-Lite, V3
+      for (int seqs : {1, 16, 64}) test::latent(stream, seqs, 1, 1024, heads), test::latent(stream, seqs, 1, 8192, heads);
+      test::latent(stream, 1, 2048, 2048, heads);
+    }
   for (int rows : {1, 16, 64}) {
     if (!wanted("sample")) break;
     test::sample(stream, rows, {.temperature = 0}, "greedy");

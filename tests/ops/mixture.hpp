@@ -81,6 +81,11 @@ template <class M, class Method> struct Mixture {
       }
       p.bind(p.param, at, rows, cols);
     }
+    for (const model::TableRef& t : table.tables) {
+      std::byte* at = memory.emplace_back(t.bytes).at(0);
+      t.make(t.module, {}, at);
+      t.bind(t.module, at);
+    }
   }
 
   /// What a rank makes of x (rows, d_model); the sum over ranks is the answer.

@@ -1,8 +1,5 @@
 // Mixtures of experts, with latent attention and without, on a GPU of the emulator, through the executor, against logits that an
 // independent implementation computed.
-#include <cstdlib>
-#include <filesystem>
-
 #include "atom/model/deepseek_v3.hpp"
 #include "atom/model/glm4_moe.hpp"
 #include "atom/model/gpt_oss.hpp"
@@ -43,17 +40,10 @@ const Registry& emulated() {
   return registry;
 }
 
-/// V3's widths are the published ones, so its files are large: they lie in $ATOM_FIXTURES.
-std::string folder(const std::string& model) {
-  const char* set = std::getenv("ATOM_FIXTURES");
-  return model == "deepseek_v3" && set ? std::string(set) + "/hf/" + model : test::dir_of(model.c_str());
-}
-
 class Mixture : public testing::TestWithParam<const char*> {};
 
 TEST_P(Mixture, LogitsMatch) {
-  const std::string dir = folder(GetParam());
-  if (!std::filesystem::exists(dir)) GTEST_SKIP() << "no fixtures in " << dir << "; set ATOM_FIXTURES";
+  const std::string dir = test::dir_of(GetParam());
   const SafeTensors golden(dir + "/golden.safetensors");
   const auto ids = test::ids(golden, "input_ids");
   auto o = test::options(dir, "emu", DType::bf16, 1, 40);  // two steps
