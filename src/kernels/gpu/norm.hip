@@ -46,8 +46,8 @@ template <NormFlags F, class Q, class T, int N> struct RmsNorm {
     const float inverse = 1.0f / gpu::sqrt(mean + a.eps);
     const auto weighed = [&](gpu::vec<T, N> v, const gpu::vec<float, N>& by) {
       ATOM_UNROLL for (int i = 0; i < N; ++i) {
-        const float h = static_cast<float>(v.v[i]) * inverse;
-        v.v[i] = T(by.v[i] * (F.once ? h : static_cast<float>(T(h))));
+        const float z = static_cast<float>(v.v[i]) * inverse;
+        v.v[i] = T(by.v[i] * (F.once ? z : static_cast<float>(T(z))));
       }
       return v;
     };
