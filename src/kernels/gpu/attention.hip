@@ -134,8 +134,8 @@ template <int D, class B, class Args> void prefill(typename B::stream stream, co
     launch(gpu::PrefillAttention<D, 1, keys>{});
 }
 
-/// A block per row and head where that fills the device, and then only long contexts are cut; else as many blocks as it runs at
-/// once share them evenly, and few rows are cut into short chunks.
+/// As many blocks as the device runs at once share the rows. Where whole rows come out even, only long contexts are cut; else few
+/// rows are cut into short chunks.
 template <int D, int Heads, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
   constexpr int stages = gpu::wave_of<B> == 64 ? 1 : 2;
   using K = gpu::DecodeAttention<D, Heads, stages>;
@@ -144,7 +144,7 @@ template <int D, int Heads, class B, class Args> void decode(typename B::stream 
   const int resident = gpu::blocks_at_once<K, B, KArgs>(), rounds = gpu::ceil_div(slots * heads, resident);
   const bool full = slots * heads * 10 >= rounds * resident * 9;
   const int most = slots * kernels::attention_splits(a.kv_heads);
-  const int shares = full ? slots : gpu::min(gpu::max(1, resident / heads), most);
+  const int shares = full ? gpu::ceil_div(slots, rounds) : gpu::min(gpu::max(1, resident / heads), most);
   const int least = full ? 32 : gpu::min(gpu::max(slots * heads / 16, 2), 8);
   gpu::launch<K, B>(stream, {heads, shares}, KArgs{a, slots, shares, parts, least, row_each});
 }
