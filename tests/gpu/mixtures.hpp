@@ -115,7 +115,7 @@ template <class B> void float_linear(int rows, int out, int in, int padding, boo
   run_on<op, B>(side.stream(), {side.in(x), nullptr, side.in(w), nullptr, with_bias ? side.in(bias) : nullptr, side.out(y), rows,
                                 out, in, ldx, ldy});
   Verdict(side.finish())
-      .close(y, want, 5e-6f, 1e-5f)
+      .close(y, want, 2e-5f, 1e-5f)
       .template say<B>(std::string_view(op::name()), shape({rows, out, in}) + (padding ? " strided" : ""));
 }
 
