@@ -1,4 +1,4 @@
-# atom_add_model(<name> CONFIG config.json [FAMILY Qwen3] [BACKEND Cpu|Ref] [QUANT none|int8] [ACT bf16|f32] [KV bf16|f32]
+# atom_add_model(<name> CONFIG config.json [FAMILY Qwen3] [BACKEND Cpu|Ref] [QUANT none|int8] [ACT bf16|f32] [KV bf16|f32|int8|fp8]
 #                [WEIGHTS bf16|f16|f32] [TP n] [EP 1|n])
 # Adds the executable atom-<name>: every subcommand of `atom`, and one build, in which each dimension of config.json is a constant.
 # WEIGHTS: the checkpoint's element type, where it is not what config.json says. docs/specialised_binaries.md

@@ -194,7 +194,7 @@ int atom::tools::main_with(int argc, char** argv, const engine::Registry& builds
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
   option(build_app, "kv", build_options.kv, "What the KV cache is stored in; default: as activations")
-      ->check(CLI::IsMember({"f32", "bf16"}));
+      ->check(CLI::IsMember({"f32", "bf16", "int8", "fp8"}));
   option(build_app, "quant", build_options.quant, "Quantize a BF16 checkpoint at load")
       ->check(CLI::IsMember({"none", "int8"}))
       ->capture_default_str();

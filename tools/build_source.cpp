@@ -45,7 +45,11 @@ void check(const BuildChoice& c, const model::ModelSpec& spec) {
   one_of("--backend", c.backend, "cpu", "ref");
   one_of("--quant", c.quant, "none", "int8");
   one_of("--act", c.activation, "bf16", "f32");
-  if (!c.kv.empty()) one_of("--kv", c.kv, "bf16", "f32");
+  const bool quantised = c.kv == "int8" || c.kv == "fp8";
+  if (!c.kv.empty() && !quantised && c.kv != "bf16" && c.kv != "f32") refuse("--kv " + c.kv + ": expected bf16, f32, int8 or fp8");
+  if (quantised && spec.attn.latent) refuse("--kv " + c.kv + ": a latent cache holds plain numbers; use --kv bf16");
+  if (quantised && c.backend == "cpu" && c.activation == "f32")
+    refuse("--kv " + c.kv + ": no Cpu kernel writes it from F32 activations; use --act bf16");
   if (c.kv == "f32" && c.activation == "bf16")
     refuse("--kv f32: no kernel writes an F32 cache from BF16 activations; use --act f32");
   if (c.weights != DType::bf16 && c.weights != DType::f16 && c.weights != DType::f32)
@@ -70,7 +74,11 @@ void check(const BuildChoice& c, const model::ModelSpec& spec) {
 }
 
 std::string_view type_of(DType t) { return t == DType::f32 ? "float" : t == DType::f16 ? "fp16" : "bf16"; }
-std::string_view type_of(std::string_view flag) { return flag == "f32" ? "float" : "bf16"; }
+std::string_view type_of(std::string_view flag) {
+  if (flag == "int8") return "quant::PerToken<int8>";
+  if (flag == "fp8") return "quant::PerToken<fp8_e4m3>";
+  return flag == "f32" ? "float" : "bf16";
+}
 
 std::string quants_of(const BuildChoice& c) {
   const std::string each = c.quant == "int8" ? "quant::PerToken<int8>" : "quant::NoAs<" + std::string(type_of(c.weights)) + ">";

@@ -35,7 +35,7 @@ class Words {
 /// The builds of one architecture on one backend.
 struct Row {
   std::string_view architecture, backend;
-  Words heads, weights, activations, ranks;
+  Words heads, weights, activations, caches, ranks;
 };
 
 std::string heads_of(const model::ModelSpec& spec) {
@@ -54,10 +54,11 @@ std::vector<Row> rows_of(const engine::Registry& builds) {
       if (v.spec->arch != family.arch) continue;
       const auto same = [&](const Row& r) { return r.architecture == family.architecture && r.backend == v.backend; };
       auto row = std::find_if(rows.begin(), rows.end(), same);
-      if (row == rows.end()) row = rows.insert(rows.end(), Row{family.architecture, v.backend, {}, {}, {}, {}});
+      if (row == rows.end()) row = rows.insert(rows.end(), Row{family.architecture, v.backend, {}, {}, {}, {}, {}});
       row->heads.add(heads_of(*v.spec));
       row->weights.add(weights_of(v));
       row->activations.add(std::string(name_of(v.act)));
+      row->caches.add(std::string(v.kv));
       row->ranks.add(ranks_of(v));
     }
   }
@@ -83,6 +84,7 @@ std::string json_of(const engine::Registry& builds) {
       field("weights", name_of(v.weights));
       field("quant", v.quant);
       field("activation", name_of(v.act));
+      field("kv_cache_dtype", v.kv);
       field("tensor_parallel_size", ranks_of(v), "}");
     }
   }
@@ -99,17 +101,19 @@ int models(const ModelsOptions& o) {
   const bool markdown = o.output == "markdown";
   if (markdown)
     std::puts(
-        "| `architectures` in config.json | `--backend` | head_dim | weights, `--quant` | `--activation` | ranks |\n"
-        "|---|---|---|---|---|---|");
+        "| `architectures` in config.json | `--backend` | head_dim | weights, `--quant` | `--activation` | `--kv-cache-dtype` | "
+        "ranks |\n"
+        "|---|---|---|---|---|---|---|");
   for (const Row& r : rows_of(*o.builds)) {
     const std::string architecture(r.architecture), backend(r.backend),
-        heads = r.heads.joined(), weights = r.weights.joined(), activations = r.activations.joined(), ranks = r.ranks.joined();
+        heads = r.heads.joined(), weights = r.weights.joined(), activations = r.activations.joined(), caches = r.caches.joined(),
+        ranks = r.ranks.joined();
     if (markdown)
-      std::printf("| `%s` | %s | %s | %s | %s | %s |\n", architecture.c_str(), backend.c_str(), heads.c_str(), weights.c_str(),
-                  activations.c_str(), ranks.c_str());
+      std::printf("| `%s` | %s | %s | %s | %s | %s | %s |\n", architecture.c_str(), backend.c_str(), heads.c_str(), weights.c_str(),
+                  activations.c_str(), caches.c_str(), ranks.c_str());
     else
-      std::printf("%-24s %-4s heads %-16s weights %-32s activations %-10s ranks %s\n", architecture.c_str(), backend.c_str(),
-                  heads.c_str(), weights.c_str(), activations.c_str(), ranks.c_str());
+      std::printf("%-24s %-4s heads %-16s weights %-32s activations %-10s kv %-20s ranks %s\n", architecture.c_str(),
+                  backend.c_str(), heads.c_str(), weights.c_str(), activations.c_str(), caches.c_str(), ranks.c_str());
   }
   return 0;
 }

@@ -28,7 +28,7 @@ int main(int argc, char** argv) try {
   app.add_option("--backend", choice.backend, "Cpu or Ref")->capture_default_str();
   app.add_option("--quant", choice.quant, "none or int8")->capture_default_str();
   app.add_option("--act", choice.activation, "Activations: bf16 or f32")->capture_default_str();
-  app.add_option("--kv", choice.kv, "KV cache: bf16 or f32; default: as activations");
+  app.add_option("--kv", choice.kv, "KV cache: bf16, f32, int8 or fp8; default: as activations");
   app.add_option("--weights", weights, "The checkpoint's elements: bf16, f16 or f32; default: what config.json says")
       ->transform(CLI::CheckedTransformer(types, CLI::ignore_case));
   app.add_option("--tp", choice.tp, "Ranks of tensor parallelism")->capture_default_str();

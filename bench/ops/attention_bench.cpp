@@ -1,5 +1,6 @@
 // paged_attention and rope on Cpu in the shape of Qwen3-0.6B, 16 query heads over 8 KV heads of 128, and with 8 heads over one.
 // Every call reads another layer's cache, as a model's step does.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -26,14 +27,19 @@ template <class T, class Kv, int D> void attention(benchmark::State& state, cons
   m.pool.reserve(attention_scratch_bytes(heads, kv_heads, D));
   const int pages = s.context / layout::page, rows = s.seqs * s.rows, ld = (heads + 2 * kv_heads) * D;
   std::vector<T> q(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ld)), o(static_cast<std::size_t>(rows * heads * D));
-  const Kv* const cache = filled<Kv>();
+  using element = typename layout::element;
+  element* const cache = filled<element>();
   std::mt19937 generator(3);
   std::normal_distribution<float> normal;
   for (auto& x : q) x = T(normal(generator));
   std::vector<int> table(static_cast<std::size_t>(s.seqs * pages)), first_row, context(static_cast<std::size_t>(s.seqs), s.context);
   std::iota(table.begin(), table.end(), 0);
   for (int i = 0; i <= s.seqs; ++i) first_row.push_back(i * s.rows);
-  const std::size_t each = layout::elements(table.size(), kv_heads), caches = Machine::memory_bytes / sizeof(Kv) / each;
+  const std::size_t each = layout::elements(table.size(), kv_heads), caches = Machine::memory_bytes / sizeof(element) / each;
+  if constexpr (kernels::has_scales<Kv>)
+    for (std::size_t c = 0; c < caches; ++c)
+      for (int page : table)
+        for (int h = 0; h < kv_heads; ++h) std::fill_n(layout::scale(cache + c * each, page, h, 0, kv_heads), layout::page, 1.0f);
   typename op::args a{q.data(),       o.data(),
                       nullptr,        nullptr,
                       table.data(),   first_row.data(),
@@ -84,6 +90,11 @@ const bool added = [] {
         Shape{"prefill:128x8", 8, 128, 128}, Shape{"decode:1@1024", 1, 1, 1024}, Shape{"decode:1@8192", 1, 1, 8192},
         Shape{"decode:16@1024", 16, 1, 1024}, Shape{"decode:1@128", 1, 1, 128}, Shape{"decode:1@1024/32:4", 1, 1, 1024, 32, 4}})
     add_attention<bf16, bf16, 128>(s);
+  for (const Shape& s :
+       {Shape{"prefill:512", 1, 512, 512}, Shape{"decode:1@8192", 1, 1, 8192}, Shape{"decode:1@1024/32:4", 1, 1, 1024, 32, 4}}) {
+    add_attention<bf16, quant::PerToken<int8>, 128>(s);
+    add_attention<bf16, quant::PerToken<fp8_e4m3>, 128>(s);
+  }
   for (const Shape& s : {Shape{"prefill:512", 1, 512, 512}, Shape{"decode:1@1024", 1, 1, 1024}}) {
     add_attention<float, float, 128>(s);
     add_attention<float, bf16, 128>(s);

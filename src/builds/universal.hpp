@@ -32,23 +32,24 @@ constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
 template <class B> inline constexpr int universal_ranks = dynamic;
 template <gpu::Target B> inline constexpr int universal_ranks<B> = 1;  // no collectives there yet
 
-template <Arch A, Heads H, class B, class T, class Body, class Head> struct universal {
+template <Arch A, Heads H, class B, class T, class Body, class Head, class Kv = T> struct universal {
   static constexpr ModelSpec spec = universal_spec(A, H);
   static constexpr Parallel parallel{.tp = universal_ranks<B>, .ep = spec.moe.experts == 0 ? 1 : universal_ranks<B>};
   using backend = B;
   using act = T;
-  using kv = T;
+  using kv = Kv;
   using quants = Quants<Body, Body, Head>;
 };
 
 template <Arch A, Heads H> inline constexpr ModelSpec admitted = universal_spec(A, H);
 
 // One build. `Also`: architectures that are the same network with other switches, which are holes here.
-template <template <class> class Net, Heads H, class B, class T, class Body, class Head, Arch A, Arch... Also>
+template <template <class> class Net, Heads H, class B, class T, class Body, class Head, class Kv, Arch A, Arch... Also>
 void add_build(engine::Registry& r) {
   constexpr std::string_view heads = H.latent ? "universal_mla_" : H.dim == 64 ? "universal_d64_" : "universal_d128_";
-  const Name name{heads, Body::name(), "_", type_name<T>};
-  auto v = engine::variant<universal<A, H, B, T, Body, Head>, Net>(std::string(std::string_view(name)));
+  Name name{heads, Body::name(), "_", type_name<T>};
+  if (!std::same_as<Kv, T>) name += Name{"_kv_", engine::kv_name<Kv>};
+  auto v = engine::variant<universal<A, H, B, T, Body, Head, Kv>, Net>(std::string(std::string_view(name)));
   r.add(v);
   ((v.spec = &admitted<Also, H>, r.add(v)), ...);
 }
@@ -58,7 +59,7 @@ constexpr bool only_bf16(Arch a) { return a != Arch::llama && a != Arch::qwen2 &
 
 /// All schemes and activation types of one kind of head.
 template <template <class> class Net, Heads H, class B, Arch A, Arch... Also> void add_heads(engine::Registry& r) {
-  const auto add = [&]<class T, class Body>(T, Body) { add_build<Net, H, B, T, Body, Body, A, Also...>(r); };
+  const auto add = [&]<class T, class Body>(T, Body) { add_build<Net, H, B, T, Body, Body, T, A, Also...>(r); };
   const auto each = [&](auto act) {
     add(act, quant::NoAs<bf16>{});
     add(act, quant::PerToken<int8>{});
@@ -74,7 +75,16 @@ template <template <class> class Net, Heads H, class B, Arch A, Arch... Also> vo
 /// All that GPU kernels serve: bf16 throughout.
 template <template <class> class Net, Heads H, gpu::Target B, Arch A, Arch... Also> void add_heads(engine::Registry& r) {
   using Q = quant::NoAs<bf16>;
-  add_build<Net, H, B, bf16, Q, Q, A, Also...>(r);
+  add_build<Net, H, B, bf16, Q, Q, bf16, A, Also...>(r);
+}
+
+/// Quantised caches of one kind of head, for what is common: beside BF16 activations, fp8 beside BF16 weights alone.
+template <template <class> class Net, Heads H, Arch A, Arch... Also> void add_caches(engine::Registry& r) {
+  using Bf16 = quant::NoAs<bf16>;
+  using Int8 = quant::PerToken<int8>;
+  add_build<Net, H, Cpu, bf16, Bf16, Bf16, Int8, A, Also...>(r);
+  add_build<Net, H, Cpu, bf16, Bf16, Bf16, quant::PerToken<fp8_e4m3>, A, Also...>(r);
+  add_build<Net, H, Cpu, bf16, Int8, Int8, Int8, A, Also...>(r);
 }
 
 /// Every build of one network on one backend.
@@ -82,6 +92,10 @@ template <template <class> class Net, class B, Arch A, Arch... Also> void add_ne
   constexpr bool norm = A == Arch::qwen3 || A == Arch::qwen3_moe;
   add_heads<Net, Heads{64, norm}, B, A, Also...>(r);
   add_heads<Net, Heads{128, norm}, B, A, Also...>(r);
+  if constexpr (std::same_as<B, Cpu> && !only_bf16(A)) {
+    add_caches<Net, Heads{64, norm}, A, Also...>(r);
+    add_caches<Net, Heads{128, norm}, A, Also...>(r);
+  }
 }
 
 /// Latent attention of the widths that DeepSeek published, its queries made of a low-rank row or not.

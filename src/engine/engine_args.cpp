@@ -69,20 +69,6 @@ void decide_graphs(Config& c) {
   c.batch_buckets.assign(c.graph_bs.rbegin(), c.graph_bs.rend());
 }
 
-/// fp8 caches are not built; of the others a build has one, which shows in the bytes of a token.
-void decide_kv_dtype(Config& c, const MemoryUse& one_page) {
-  const model::ModelSpec& s = c.hf_config.spec;
-  const double elements =
-      double{page} * model::cache_elements(s, c.tensor_parallel_size) * (s.layers + draft_layers(c.speculative_config));
-  const std::string built = static_cast<double>(one_page.kv_cache) < 3 * elements ? "bf16" : "f32";
-  if (c.kv_cache_dtype == "fp8") refuse("kv_cache_dtype", "fp8 caches are not built; use auto");
-  if (c.kv_cache_dtype != "auto" && c.kv_cache_dtype != built)
-    refuse("kv_cache_dtype", c.kv_cache_dtype + " is not what " + c.build + " stores, which is " + built +
-                                 "; use auto, another activation, or a program made with `atom build --kv " + c.kv_cache_dtype +
-                                 "`");
-  c.kv_cache_dtype = built;
-}
-
 /// Blocks that fit beside everything else. A few huge pages are lost to rounding, of every allocation of every rank.
 std::size_t blocks_that_fit(const Config& c, const MemoryUse& one_page) {
   const MemoryUse& m = one_page;
@@ -142,6 +128,7 @@ ExecutorOptions model_options(const EngineArgs& a) {
   o.backend = a.backend;
   o.act = a.activation == "f32" ? DType::f32 : DType::bf16;
   o.quant = a.quant;
+  o.kv = a.kv_cache_dtype == "fp8_e4m3" ? "fp8" : a.kv_cache_dtype;
   o.dummy = a.load_dummy;
   o.gemm = a.gpu_gemm;
   o.tensor_parallel_size = a.tensor_parallel_size;
@@ -192,7 +179,7 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
   check_graphs(c.compilation_config, *dry.build().device);
   decide_level(c, dry.build());
   decide_graphs(c);
-  decide_kv_dtype(c, dry.memory());
+  c.kv_cache_dtype = dry.build().kv;
   decide_blocks(c, dry.memory(), args.max_model_len > 0);
   static_cast<EngineConfig&>(c) =
       resolve(static_cast<const EngineConfig&>(c), ModelLimits{.vocab = dry.vocab(),

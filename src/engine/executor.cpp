@@ -164,7 +164,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
                 std::to_string(drafts) + " of them would have to draft" + otherwise);
   s.draft_layers = drafts;
   const NamedTensor* table = s.checkpoint ? s.checkpoint->find("model.embed_tokens.weight") : nullptr;
-  const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp, ep};
+  const Wanted wanted{spec, table ? table->dtype : s.config.dtype, options.quant, options.act, options.backend, tp, ep, options.kv};
   s.variant = &builds.choose(wanted);
   const DeviceKind& kind = *s.variant->device;
   s.max_position =

@@ -66,6 +66,11 @@ const Variant& Registry::choose(const Wanted& w) const {
        w.ep > 1 ? "--enable-expert-parallel" : "experts that every rank has a part of",
        w.ep > 1 ? "leave it out, or use a program whose builds may share experts out"
                 : "add --enable-expert-parallel: the builds of this program share experts out"},
+      {[&](const Variant& v) { return w.kv == "auto" || v.kv == w.kv; }, "--kv-cache-dtype " + w.kv,
+       w.spec.attn.latent ? "use --kv-cache-dtype auto: a latent cache holds plain numbers"
+                          : "use --kv-cache-dtype auto, another --activation or --quant, or a program made with atom build "
+                            "--kv " +
+                                w.kv},
   };
   std::vector<const Variant*> left;
   for (const auto& v : variants_) left.push_back(&v);
@@ -75,6 +80,9 @@ const Variant& Registry::choose(const Wanted& w) const {
     if (left.empty())
       throw Error("no build in this binary admits " + d.demand + "; " + d.remedy + " (builds up to this demand: " + others + ")");
   }
+  const auto as_activations = [&](const Variant* v) { return v->kv == (v->act == DType::f32 ? "f32" : "bf16"); };
+  if (w.kv == "auto" && std::ranges::any_of(left, as_activations))
+    std::erase_if(left, [&](const Variant* v) { return !as_activations(v); });
   const Variant* best = left.front();
   for (const Variant* v : left)  // a build whose every number matches beats one with holes
     if (model::admits(*best->spec, *v->spec) &&

@@ -45,7 +45,7 @@ template <class T, class Kv> Functions<T, Kv> functions(int group, int d) {
   using Low = Attention<Avx2, T, Kv>;
   using High = Attention<Avx512, T, Kv>;
   Functions<T, Kv> f{in_force(Low::prefill, High::prefill), in_force(Low::decode, High::decode), in_force(Low::merge, High::merge)};
-  if constexpr (std::same_as<T, bf16> && std::same_as<Kv, bf16>)
+  if constexpr (std::same_as<T, bf16>)
     if (isa() >= Isa::amx) {
       if (d % 32 == 0) f.prefill = Attention<Amx, T, Kv>::prefill;
       if (tiles_decode(group, d)) f.decode = Attention<Amx, T, Kv>::decode;
@@ -95,7 +95,7 @@ template <class T, class Kv> class Wave {
   AttentionTask<T, Kv> task_of(int s, int kv_head, int row, int rows) const noexcept {
     const std::ptrdiff_t at = a_.first_row[s] + row, column = static_cast<std::ptrdiff_t>(kv_head) * group_ * d_,
                          ldo = a_.heads * d_;
-    const std::ptrdiff_t head_stride = page * d_, head = kv_head * head_stride;  // KvLayout
+    const std::ptrdiff_t head_stride = page * (d_ + kernels::CacheRow<Kv>::scale), head = kv_head * head_stride;  // KvLayout
     return {.q = a_.q + at * a_.ldq + column,
             .o = a_.o + at * ldo + column,
             .k = a_.k_pages + head,
@@ -160,7 +160,7 @@ std::size_t attention_scratch_bytes(int heads, int kv_heads, int head_dim) {
 
 namespace cpu {
 
-template <Activation T, CacheOf<T> Kv>
+template <Activation T, HeadCacheOf<T> Kv>
 void paged_attention(ThreadPool* pool, const kernels::AttentionArgs<T, Kv>& a, int head_dim) noexcept {
   ATOM_ASSERT(a.scale > 0, "scores are scaled after their maximum is taken");
   Wave<T, Kv> wave(pool, a, head_dim);
@@ -170,6 +170,8 @@ void paged_attention(ThreadPool* pool, const kernels::AttentionArgs<T, Kv>& a, i
 template void paged_attention(ThreadPool*, const kernels::AttentionArgs<float, float>&, int) noexcept;
 template void paged_attention(ThreadPool*, const kernels::AttentionArgs<bf16, bf16>&, int) noexcept;
 template void paged_attention(ThreadPool*, const kernels::AttentionArgs<float, bf16>&, int) noexcept;
+template void paged_attention(ThreadPool*, const kernels::AttentionArgs<bf16, quant::PerToken<int8>>&, int) noexcept;
+template void paged_attention(ThreadPool*, const kernels::AttentionArgs<bf16, quant::PerToken<fp8_e4m3>>&, int) noexcept;
 
 }  // namespace cpu
 }  // namespace atom

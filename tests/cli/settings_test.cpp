@@ -74,7 +74,8 @@ TEST(SettingsFlags, ShortSpellings) {
   }
   for (const char* flags :
        {"--no-enable_prefix_caching", "--enable-prefix-caching=0", "--enable_prefix_caching", "--enforce-eager", "--load_dummy",
-        "--load-dummy=zero", "--kv_cache_dtype bf16", "--block-size 16", "--cudagraph-mode none"})
+        "--load-dummy=zero", "--kv_cache_dtype bf16", "--kv-cache-dtype int8", "--kv-cache-dtype fp8_e4m3",
+        "--kv-cache-dtype int8 --quant int8", "--block-size 16", "--cudagraph-mode none"})
     accepts(generate(flags));
 }
 
@@ -107,8 +108,10 @@ TEST(SettingsFlags, VariablesOfWhatWasDecidedAtCompileTime) {
 }
 
 TEST(SettingsFlags, WhatOnlyTheModelOrTheMachineKnows) {
-  refuses(generate("--kv-cache-dtype fp8"), "kv_cache_dtype: fp8 caches are not built");
-  refuses(generate("--kv-cache-dtype bf16 --activation f32"), "kv_cache_dtype: bf16 is not what");
+  refuses(generate("--kv-cache-dtype fp8 --activation f32"), "no build in this binary admits --kv-cache-dtype fp8");
+  refuses(generate("--kv-cache-dtype fp8 --quant int8"),
+          "--kv-cache-dtype fp8; use --kv-cache-dtype auto, another --activation or");
+  refuses(generate("--kv-cache-dtype bf16 --activation f32"), "no build in this binary admits --kv-cache-dtype bf16");
   refuses(generate("--cudagraph-mode FULL"), "cudagraph_mode: FULL needs a device back end");
   refuses(generate("--max-num-seqs 600"), "max_num_batched_tokens: 512 is less than max_num_seqs 600");
   refuses(generate("--num-kvcache-blocks 4 --max-model-len 65"), "max_model_len: 65 tokens do not fit");

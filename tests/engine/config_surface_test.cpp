@@ -1,5 +1,4 @@
-// Settings: every row by its flag, its variable, a file and its default; every sentence that refuses; and what resolve() makes of
-// them for a model.
+// Settings: every row by its flag, its variable, a file and its default; every sentence that refuses; and the graph modes.
 #include <algorithm>
 #include <cstdlib>
 #include <gtest/gtest.h>
@@ -9,19 +8,15 @@
 #include <vector>
 
 #include "atom/core/error.hpp"
-#include "atom/engine/executor.hpp"
 #include "atom/engine/forward_mode.hpp"
 #include "atom/engine/json.hpp"
 #include "atom/engine/settings.hpp"
-#include "atom/engine/system_memory.hpp"
-#include "atom/engine/universal.hpp"
 
-#include "checkpoints.hpp"
+#include "temp_dir.hpp"
 
 namespace atom::engine {
 namespace {
 
-const std::string demo = ATOM_DEMO_MODEL;
 using Ids = std::vector<int>;
 
 // What a user of the field expects, written down apart from the table.
@@ -301,7 +296,7 @@ TEST_F(Settings, BadValuesAreNamed) {
       {"cudagraph_capture_sizes", "1,2,", "x: expected integers"},
       {"cudagraph_capture_sizes", "0", "x: must be between 1 and"},
       {"enforce_eager", "yes", "x: expected 1, 0, true or false, found \"yes\""},
-      {"kv_cache_dtype", "int4", "x: \"int4\" is unknown; use one of auto, bf16, f32, fp8"},
+      {"kv_cache_dtype", "int4", "x: \"int4\" is unknown; use one of auto, bf16, f32, int8, fp8, fp8_e4m3"},
       {"load_dummy", "xavier", "x: \"xavier\" is unknown; use one of none, empty, zero, random"},
       {"block_size", "32", "x: blocks of 16 tokens"},
       {"num_speculative_tokens", "0", "x: must be between 1 and 16, not 0"},
@@ -437,312 +432,6 @@ TEST(ForwardMode, SmallestCapturedSizeThatHoldsTheStep) {
   EXPECT_EQ(padded_size({}, 1), 0);
   EXPECT_LT((GraphKey{4, 1}), (GraphKey{4, 2}));
   EXPECT_NE((BatchDescriptor{4, true}), (BatchDescriptor{4, false}));
-}
-
-const Registry& universal() {
-  static const Registry builds = universal_builds();
-  return builds;
-}
-
-// The demo model has 2048 positions, head_dim 64 and BF16 weights.
-EngineArgs demo_args() {
-  EngineArgs args;
-  args.model = demo;
-  args.threads = 1;
-  return args;
-}
-/// Universal builds that say they were made for the demo model.
-Registry made_for_demo() {
-  static const model::ModelSpec spec = read_config(demo).spec;
-  Registry builds;
-  for (Variant v : universal().variants()) {
-    if (v.spec->arch != spec.arch || v.spec->attn.head_dim != spec.attn.head_dim) continue;
-    v.spec = &spec;
-    v.tp = 1;
-    v.name = "demo_" + v.name;
-    builds.add(v);
-  }
-  return builds;
-}
-
-TEST(Resolve, FillsEverythingIn) {
-  const Config c = resolve(demo_args(), universal());
-  EXPECT_EQ(c.compilation_config.level, CompilationLevel::NO_COMPILATION);
-  EXPECT_EQ(c.compilation_config.cudagraph_mode, CUDAGraphMode::NONE);
-  EXPECT_TRUE(c.graph_bs.empty());
-  EXPECT_TRUE(c.warnings.empty());
-  EXPECT_EQ(c.kv_cache_dtype, "bf16");
-  EXPECT_EQ(c.torch_dtype, DType::bf16);
-  EXPECT_EQ(c.max_model_len, std::min(c.hf_config.numbers.max_position, 8192));
-  EXPECT_EQ(c.num_kvcache_blocks, 16 * ((c.max_model_len + 15) / 16));
-  EXPECT_EQ(c.eos_token_ids, c.generation_config.eos_token_ids);
-  EXPECT_EQ(c.parallel_config.world_size_across_dp(), 1);
-  EXPECT_LE(c.memory_limit, usable_memory() / 10 * 10);
-  EXPECT_GT(c.memory_limit, 0u);
-  const ExecutorOptions o = executor_options(c);
-  EXPECT_EQ(o.context_tokens, c.num_kvcache_blocks * 16);
-  EXPECT_EQ(o.max_seqs, 16);
-  EXPECT_EQ(o.max_rows, 512);
-}
-
-TEST(Resolve, LevelsAndGraphModesNeedWhatOffersThem) {
-  const auto with = [](auto change) {
-    EngineArgs args = demo_args();
-    change(args);
-    return args;
-  };
-  const auto level = [&](int n) { return with([n](EngineArgs& a) { a.compilation_config.level = n; }); };
-  const Registry made = made_for_demo();
-  EXPECT_EQ(resolve(level(0), universal()).compilation_config.level, 0);
-  for (const int n : {1, 2})
-    test::expect_error([&] { resolve(level(n), universal()); },
-                       "level: " + std::to_string(n) + " needs a program made for this model: atom build --model DIR -o PROGRAM");
-  EXPECT_EQ(resolve(level(-1), made).compilation_config.level, CompilationLevel::DYNAMO_ONCE);
-  for (const int n : {0, 1, 2}) EXPECT_EQ(resolve(level(n), made).compilation_config.level, n);
-  EXPECT_EQ(resolve(with([](EngineArgs& a) { a.enforce_eager = true; }), made).compilation_config.level, 0);
-  for (const Registry* builds : {&universal(), &made})
-    test::expect_error([&] { resolve(level(3), *builds); }, "level: 3 needs device graphs, and so a device back end");
-  for (const auto mode : std::initializer_list<CUDAGraphMode>{CUDAGraphMode::PIECEWISE, CUDAGraphMode::FULL,
-                                                              CUDAGraphMode::FULL_DECODE_ONLY, CUDAGraphMode::FULL_AND_PIECEWISE})
-    test::expect_error([&] { resolve(with([&](EngineArgs& a) { a.compilation_config.cudagraph_mode = mode; }), universal()); },
-                       "cudagraph_mode: " + std::string(mode.name()) + " needs a device back end");
-  const Config sizes = resolve(with([](EngineArgs& a) { a.compilation_config.cudagraph_capture_sizes = {1, 2}; }), universal());
-  EXPECT_EQ(sizes.warnings,
-            (std::vector<std::string>{"cudagraph_capture_sizes: has no effect, because no graphs are recorded here"}));
-}
-
-TEST(Resolve, GraphsOfADeviceBackEnd) {
-  DeviceKind kind = device_kind<Cpu>();
-  kind.backend = "device";
-  kind.graphs = true;
-  Registry device;  // the demo's builds, said to run elsewhere
-  const Registry made = made_for_demo();
-  for (Variant v : made.variants())
-    if (v.backend == "cpu") {
-      v.backend = kind.backend;
-      v.device = &kind;
-      device.add(v);
-    }
-  EngineArgs args = demo_args();
-  args.backend = "device";
-  args.compilation_config.cudagraph_capture_sizes = {1, 2, 4, 64};
-  const Config c = resolve(args, device);
-  EXPECT_EQ(c.compilation_config.level, CompilationLevel::PIECEWISE);
-  EXPECT_EQ(c.compilation_config.cudagraph_mode, CUDAGraphMode::FULL);
-  EXPECT_EQ(c.graph_bs, (Ids{4, 2, 1}));
-  EXPECT_EQ(c.batch_buckets, (Ids{1, 2, 4}));
-  ASSERT_EQ(c.warnings.size(), 1u);
-  EXPECT_TRUE(c.warnings[0].starts_with("cudagraph_capture_sizes: sizes above 16 are left out")) << c.warnings[0];
-  EXPECT_EQ(c.num_kvcache_blocks, 16 * 128 + 1) << "padding has a block of its own";
-
-  EXPECT_TRUE(c.piece_tokens.empty());
-
-  const auto with_mode = [&](CUDAGraphMode mode) {
-    args.compilation_config.cudagraph_mode = mode;
-    return resolve(args, device);
-  };
-  const Config pieces = with_mode(CUDAGraphMode::PIECEWISE);
-  EXPECT_EQ(pieces.piece_tokens, (Ids{64, 4, 2, 1})) << "tokens, of which a step has more than sequences";
-  EXPECT_TRUE(pieces.graph_bs.empty() && pieces.batch_buckets.empty());
-  const Config both = with_mode(CUDAGraphMode::FULL_AND_PIECEWISE);
-  EXPECT_EQ(both.piece_tokens, pieces.piece_tokens);
-  EXPECT_EQ(both.graph_bs, c.graph_bs);
-  const Config decode = with_mode(CUDAGraphMode::FULL_DECODE_ONLY);
-  EXPECT_EQ(decode.compilation_config.cudagraph_mode, CUDAGraphMode::FULL_DECODE_ONLY);
-  EXPECT_EQ(decode.graph_bs, c.graph_bs);
-  EXPECT_TRUE(decode.piece_tokens.empty());
-  args.compilation_config.cudagraph_capture_sizes = {64};
-  test::expect_error([&] { resolve(args, device); }, "cudagraph_capture_sizes: no size is within the 16 sequences");
-  args.compilation_config.cudagraph_capture_sizes = {};
-  for (const bool eager : {true, false}) {
-    args.enforce_eager = eager;
-    args.compilation_config.use_cudagraph = eager;
-    EXPECT_EQ(resolve(args, device).compilation_config.cudagraph_mode, CUDAGraphMode::NONE);
-    EXPECT_TRUE(resolve(args, device).graph_bs.empty());
-  }
-}
-
-TEST(Resolve, SizesTheCacheByTheMemoryItMayTake) {
-  EngineArgs args = demo_args();
-  args.max_model_len = 512;
-  args.max_num_seqs = 4096;
-  args.max_num_batched_tokens = 4096;
-  args.load_dummy = "zero";
-  const Config some = resolve(args, universal());
-  EXPECT_LE(some.num_kvcache_blocks, 4096 * 32);
-  EngineArgs little = args;
-  little.gpu_memory_utilization = 0.2;
-  const Config less = resolve(little, universal());
-  EXPECT_LT(less.memory_limit, some.memory_limit);
-  EXPECT_LE(less.num_kvcache_blocks, some.num_kvcache_blocks);
-
-  // The plan keeps within the limit, whatever the limit is.
-  ExecutorOptions o = executor_options(less);
-  o.dry = true;
-  const Executor dry(o, universal());
-  const MemoryUse& m = dry.memory();
-  EXPECT_LE(m.weights + m.kv_cache + m.activations + m.sampling + m.rope_table + m.thread_scratch, less.memory_limit);
-
-  EngineArgs given = demo_args();
-  given.num_kvcache_blocks = 20;
-  EXPECT_EQ(resolve(given, universal()).num_kvcache_blocks, 20);
-  EXPECT_EQ(resolve(given, universal()).max_model_len, 320) << "what was not asked for follows";
-  given.max_model_len = 512;
-  test::expect_error([&] { resolve(given, universal()); }, "max_model_len: 512 tokens do not fit");
-  given.num_kvcache_blocks = 0;
-  test::expect_error([&] { resolve(given, universal()); }, "num_kvcache_blocks: must be positive, or -1");
-}
-
-TEST(Resolve, DraftsNeedRowsOfLogits) {
-  EngineArgs args = demo_args();
-  EXPECT_EQ(executor_options(resolve(args, universal())).max_logits, 16);
-  args.speculative_config.num_speculative_tokens = 3;
-  const Config idle = resolve(args, universal());
-  EXPECT_EQ(executor_options(idle).max_logits, 16);
-  EXPECT_EQ(idle.warnings,
-            (std::vector<std::string>{"speculative_config: has no effect without a method; name one, ngram or mtp"}));
-  args.speculative_config.method = "ngram";
-  const Config c = resolve(args, universal());
-  EXPECT_EQ(executor_options(c).max_logits, 64);
-  EXPECT_TRUE(c.warnings.empty());
-  EXPECT_EQ(executor_options(c).draft_layers, 0);
-  args.max_num_batched_tokens = 40;
-  EXPECT_EQ(executor_options(resolve(args, universal())).max_logits, 40) << "a step has no more rows";
-}
-
-TEST(Resolve, MtpNeedsAModelWithTheLayer) {
-  EngineArgs args = demo_args();
-  args.speculative_config.method = "mtp";
-  test::expect_error([&] { resolve(args, universal()); },
-                     "/config.json: num_nextn_predict_layers: 0, and 1 of them would have to draft; use --method ngram or none, or "
-                     "a model that has such layers");
-  args.model = demo + "/../mtp-demo";
-  const Config c = resolve(args, universal());
-  EXPECT_EQ(executor_options(c).draft_layers, 1);
-  EXPECT_EQ(c.kv_cache_dtype, "bf16") << "the layer's cache does not count as wider numbers";
-  args.activation = "f32";
-  EXPECT_EQ(resolve(args, universal()).kv_cache_dtype, "f32");
-}
-
-TEST(Resolve, CacheTypeIsThatOfTheBuild) {
-  EngineArgs args = demo_args();
-  args.kv_cache_dtype = "bf16";
-  EXPECT_EQ(resolve(args, universal()).kv_cache_dtype, "bf16");
-  args.activation = "f32";
-  test::expect_error([&] { resolve(args, universal()); }, "kv_cache_dtype: bf16 is not what");
-  args.kv_cache_dtype = "auto";
-  EXPECT_EQ(resolve(args, universal()).kv_cache_dtype, "f32");
-  args.kv_cache_dtype = "fp8";
-  test::expect_error([&] { resolve(args, universal()); }, "kv_cache_dtype: fp8 caches are not built");
-}
-
-TEST(Resolve, ChecksWhatOnlyTheModelKnows) {
-  const auto refused = [](auto change, const std::string& message) {
-    EngineArgs args = demo_args();
-    change(args);
-    test::expect_error([&] { resolve(args, universal()); }, message);
-  };
-  refused([](EngineArgs& a) { a.model.clear(); }, "model: none is given");
-  refused([](EngineArgs& a) { a.max_num_batched_tokens = 8; }, "max_num_batched_tokens: 8 is less than max_num_seqs 16");
-  refused([](EngineArgs& a) { a.long_prefill_token_threshold = 8; }, "long_prefill_token_threshold: must be 0 or between 16");
-  refused(
-      [](EngineArgs& a) {
-        a.max_model_len = 128;
-        a.long_prefill_token_threshold = 129;
-      },
-      "long_prefill_token_threshold: must be 0 or between 16 and max_model_len 128");
-  refused([](EngineArgs& a) { a.tensor_parallel_size = 2; }, "--tensor-parallel-size 2: must divide");
-  refused([](EngineArgs& a) { a.enable_expert_parallel = true; }, "--enable-expert-parallel: this model has no experts");
-  refused(
-      [](EngineArgs& a) {
-        a.speculative_config.method = "ngram";
-        a.speculative_config.prompt_lookup_max = 1;
-      },
-      "prompt_lookup_min: must be between 1 and 1, not 2");
-  refused([](EngineArgs& a) { a.eos_token_id = 1 << 30; }, "eos_token_ids: 1073741824 is outside the vocabulary");
-  EngineArgs args = demo_args();
-  args.max_model_len = 1 << 24;
-  EXPECT_EQ(resolve(args, universal()).max_model_len, read_config(demo).numbers.max_position);
-  args.eos_token_id = 5;
-  args.stop_token_ids = {6, 7};
-  EXPECT_EQ(resolve(args, universal()).eos_token_ids, (Ids{5, 6, 7}));
-}
-
-TEST(DefaultArgs, AProgramOfOneBuildAsksForIt) {
-  Registry one;
-  for (const Variant& v : universal().variants())
-    if (v.backend == "ref" && v.quant == "int8" && v.act == DType::f32) {
-      one.add(v);
-      break;
-    }
-  ASSERT_EQ(one.variants().size(), 1u);
-  const EngineArgs args = default_args(one);
-  EXPECT_EQ(args.backend, "ref");
-  EXPECT_EQ(args.quant, "int8");
-  EXPECT_EQ(args.activation, "f32");
-  EXPECT_EQ(default_args(universal()).backend, "cpu");
-  EXPECT_FALSE(args.enable_expert_parallel);
-  Variant shared_out = one.variants().front();
-  shared_out.tp = shared_out.ep = 2;
-  Registry two;
-  two.add(shared_out);
-  EXPECT_EQ(default_args(two).tensor_parallel_size, 2);
-  EXPECT_TRUE(default_args(two).enable_expert_parallel);
-}
-
-// Trees of small files, as in containers.
-TEST(SystemMemory, LimitsOfControlGroups) {
-  const auto tree = [](const std::vector<std::pair<std::string, std::string>>& files) {
-    const test::TempDir dir;
-    for (const auto& [name, text] : files) {
-      std::filesystem::create_directories(std::filesystem::path(dir.path() + "/" + name).parent_path());
-      dir.write(name, text);
-    }
-    return system_memory(dir.path());
-  };
-  const std::pair<std::string, std::string> machine{"proc/meminfo", "MemTotal:  4000 kB\nMemFree: 1 kB\nMemAvailable:  3000 kB\n"};
-  const SystemMemory none = tree({machine, {"proc/self/cgroup", "0::/a/b\n"}, {"sys/fs/cgroup/a/b/memory.max", "max\n"}});
-  EXPECT_EQ(none.total, 4000u * 1024);
-  EXPECT_EQ(none.limit, 0u);
-  EXPECT_EQ(usable_memory(none), std::min(none.address_space_left, std::size_t{3000} * 1024));
-  const SystemMemory parent = tree({machine,
-                                    {"proc/self/cgroup", "0::/a/b\n"},
-                                    {"sys/fs/cgroup/a/b/memory.max", "900000\n"},
-                                    {"sys/fs/cgroup/a/b/memory.current", "100000\n"},
-                                    {"sys/fs/cgroup/a/memory.max", "800000\n"},
-                                    {"sys/fs/cgroup/a/memory.current", "500000\n"},
-                                    {"sys/fs/cgroup/a/memory.stat", "anon 1\ninactive_file 150000\nactive_file 50000\n"}});
-  EXPECT_EQ(parent.limit, 800000u);
-  EXPECT_EQ(parent.limit_left, 500000u) << "files it holds can be dropped";
-  const SystemMemory first = tree({machine,
-                                   {"proc/self/cgroup", "5:cpu:/\n4:memory:/docker/of_the_host\n"},
-                                   {"sys/fs/cgroup/memory/memory.limit_in_bytes", "700000\n"},
-                                   {"sys/fs/cgroup/memory/memory.usage_in_bytes", "900000\n"},
-                                   {"sys/fs/cgroup/memory/memory.stat", "total_inactive_file 300000\n"}});
-  EXPECT_EQ(first.limit, 700000u);
-  EXPECT_EQ(first.limit_left, 100000u);
-  const SystemMemory endless =
-      tree({{"proc/self/cgroup", "4:memory:/\n"}, {"sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"}});
-  EXPECT_EQ(endless.limit, 0u);
-}
-
-TEST(SystemMemory, TheSmallestLimitWins) {
-  constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
-  const struct {
-    SystemMemory memory;
-    std::size_t usable;
-  } cases[] = {
-      {{.total = 100, .available = 60, .address_space_left = unlimited}, 60},
-      {{.total = 100, .available = 60, .limit = 50, .limit_left = 40, .address_space_left = unlimited}, 40},
-      {{.total = 100, .available = 60, .limit = 50, .limit_left = 0, .address_space_left = unlimited}, 0},
-      {{.total = 100, .available = 60, .limit = 90, .limit_left = 80, .address_space_left = 30}, 30},
-      {{.total = 0, .available = 0, .address_space_left = unlimited}, unlimited},
-  };
-  for (const auto& c : cases) EXPECT_EQ(usable_memory(c.memory), c.usable);
-  const SystemMemory m = system_memory();
-  EXPECT_GT(m.total, std::size_t{64} << 20);
-  EXPECT_LE(m.available, m.total);
-  EXPECT_LE(usable_memory(), m.total);
 }
 
 }  // namespace

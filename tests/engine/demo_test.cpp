@@ -43,8 +43,8 @@ TEST(Demo, GreedyTextMatches) {
   }
 }
 
-double mean_nll(DType act, const std::vector<int>& ids, const std::vector<float>* per_token, double* worst) {
-  Executor executor(options(act), universal_builds());
+double mean_nll(const ExecutorOptions& o, const std::vector<int>& ids, const std::vector<float>* per_token, double* worst) {
+  Executor executor(o, universal_builds());
   Session session(executor);
   const int vocab = executor.config().spec.vocab;
   double total = 0;
@@ -72,9 +72,24 @@ TEST(Demo, LikelihoodMatches) {
   ASSERT_EQ(ids.size(), want.size() + 1);
   const double mean = std::accumulate(want.begin(), want.end(), 0.0) / static_cast<double>(want.size());
   double worst = 0;
-  EXPECT_NEAR(mean_nll(DType::f32, ids, &want, &worst), mean, 0.002);
+  EXPECT_NEAR(mean_nll(options(DType::f32), ids, &want, &worst), mean, 0.002);
   EXPECT_LE(worst, 0.01) << "of one token";
-  EXPECT_NEAR(mean_nll(DType::bf16, ids, nullptr, nullptr), mean, 0.01);
+  EXPECT_NEAR(mean_nll(options(DType::bf16), ids, nullptr, nullptr), mean, 0.01);
+}
+
+TEST(Demo, LikelihoodWithQuantisedCaches) {
+  const auto ids = test::ids(SafeTensors(demo + "/golden.safetensors"), "nll_ids");
+  const auto mean = [&](const char* quant, const char* kv) {
+    ExecutorOptions o = options(DType::bf16);
+    o.quant = quant, o.kv = kv;
+    const double nll = mean_nll(o, ids, nullptr, nullptr);
+    RecordProperty(std::string(quant) + "_" + kv, std::to_string(nll));
+    return nll;
+  };
+  const double plain = mean("none", "bf16");
+  EXPECT_NEAR(mean("none", "int8"), plain, 0.002);
+  EXPECT_NEAR(mean("none", "fp8"), plain, 0.005);
+  EXPECT_NEAR(mean("int8", "int8"), mean("int8", "bf16"), 0.002);
 }
 
 }  // namespace

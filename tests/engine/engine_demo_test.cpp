@@ -1,4 +1,5 @@
 // The bundled model behind the engine: answers computed elsewhere in float32, whatever shares the steps.
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "atom/engine/engine.hpp"
@@ -20,10 +21,12 @@ const std::vector<std::string> texts = {"Once upon a time",
                                         beginning + "One day",
                                         beginning};
 
-LLMEngine load(EngineConfig config, int context_tokens = 4096) {
+LLMEngine load(EngineConfig config, int context_tokens = 4096, const char* kv = "auto") {
   ExecutorOptions o;
   o.model_dir = demo;
-  o.act = DType::f32;  // one row or many then differ by far less than two logits do
+  o.kv = kv;
+  // One row or many then differ by far less than two logits do; caches that are quantised have no such builds.
+  o.act = o.kv == "auto" ? DType::f32 : DType::bf16;
   o.threads = 2;
   o.context_tokens = context_tokens;
   if (config.max_num_seqs == 0) config.max_num_seqs = 8;
@@ -94,6 +97,42 @@ TEST(EngineDemo, SameTokensWhateverSharesTheSteps) {
       c.max_num_batched_tokens = 12;
       same("drafted, in small steps", load(c));
     }
+  }
+}
+
+// Rows of one step or of many are rounded alike nowhere but in the cache: texts agree for as long as no two words are about as
+// likely. What preemption recomputes and the prefix cache shares must be the same bytes, or they would part at once.
+TEST(EngineDemo, QuantisedCachesArePreemptedAndSharedAsOthersAre) {
+  for (const char* kv : {"int8", "fp8"}) {
+    SCOPED_TRACE(kv);
+    std::vector<std::vector<int>> plain, alone;
+    {
+      LLMEngine exact = load({}), engine = load({.enable_prefix_caching = false}, 4096, kv);
+      for (const Prompt& p : prompts()) {
+        plain.push_back(exact.generate(std::span(&p, 1), params(0)).front().token_ids);
+        alone.push_back(engine.generate(std::span(&p, 1), params(0)).front().token_ids);
+      }
+    }
+    const auto agreement = [](const auto& a, const auto& b) {
+      std::size_t same = 0, all = 0;
+      for (std::size_t i = 0; i < a.size(); ++i) {
+        same += static_cast<std::size_t>(std::ranges::mismatch(a[i], b[i]).in1 - a[i].begin());
+        all += a[i].size();
+      }
+      return static_cast<double>(same) / static_cast<double>(all);
+    };
+    EXPECT_GT(agreement(alone, plain), 0.5);
+    const auto same = [&](const char* what, LLMEngine engine, bool again = false) {
+      for (int round = 0; round <= again; ++round) {
+        std::vector<std::vector<int>> got;
+        for (const RequestOutput& o : engine.generate(prompts(), params(0))) got.push_back(o.token_ids);
+        EXPECT_GT(agreement(got, alone), 0.5) << what;
+      }
+      return engine.stats();
+    };
+    same("all at once", load({}, 4096, kv));
+    EXPECT_GT(same("from the cache", load({}, 4096, kv), true).tokens_from_cache, 0u);
+    EXPECT_GT(same("preempted", load({.max_model_len = 96, .num_kvcache_blocks = 8}, 4096, kv)).preemptions, 0u);
   }
 }
 

@@ -4,130 +4,15 @@
 #include <gtest/gtest.h>
 #include <numeric>
 
-#include "atom/ops/attention_cpu.hpp"
-#include "atom/ops/attention_gpu.hpp"
-#include "atom/ops/attention_ref.hpp"
-
-#include "conformance.hpp"
-#include "cpu_setting.hpp"
-#include "emu_setting.hpp"
+#include "attention_batch.hpp"
 
 namespace atom {
 namespace {
 
 using namespace test;
-
-/// A batch over a cache whose pages lie in random order; whatever no sequence owns is NaN.
-template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}> struct Batch {
-  using op = kernels::paged_attention<T, Kv, D, F>;
-  using layout = kernels::KvLayout<Kv, D>;
-  struct Sequence {
-    int rows, context;
-  };
-  std::vector<T> q, o;
-  std::vector<Kv> k, v;
-  std::vector<float> sinks;
-  std::vector<int> table, first_row{0}, context;
-  typename op::args args{};
-  float spread;  // of queries and keys
-
-  Batch(int heads, int kv_heads, const std::vector<Sequence>& seqs, float spread_ = 1, int window = 0) : spread(spread_) {
-    int pages = 3, longest = 1;
-    for (const auto& s : seqs) {
-      first_row.push_back(first_row.back() + s.rows);
-      context.push_back(s.context);
-      pages += (s.context + layout::page - 1) / layout::page;
-      longest = std::max(longest, (s.context + layout::page - 1) / layout::page);
-    }
-    const int rows = first_row.back(), padding = 8;
-    const int ldq = (heads + 2 * kv_heads) * D + padding;
-    q = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ldq), 1, spread);
-    o.assign(static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads * D), T(NAN));
-    k.assign(layout::elements(static_cast<std::size_t>(pages), kv_heads), Kv(NAN));
-    v = k;
-    std::vector<int> free(static_cast<std::size_t>(pages));
-    std::iota(free.begin(), free.end(), 0);
-    std::mt19937 generator(2);
-    std::shuffle(free.begin(), free.end(), generator);
-    table.assign(seqs.size() * static_cast<std::size_t>(longest), -1);
-    std::normal_distribution<float> normal;
-    for (std::size_t s = 0; s < seqs.size(); ++s)
-      for (int t = 0; t < seqs[s].context; ++t) {
-        int& entry = table[s * static_cast<std::size_t>(longest) + static_cast<std::size_t>(t / layout::page)];
-        if (entry < 0) entry = free.back(), free.pop_back();
-        for (int h = 0; h < kv_heads; ++h)
-          for (std::size_t i = 0; i < D; ++i) {
-            const std::size_t at = layout::at(entry, h, t % layout::page, kv_heads) + i;
-            k[at] = Kv(normal(generator) * spread);
-            v[at] = Kv(normal(generator));
-          }
-      }
-    args = {q.data(),
-            o.data(),
-            k.data(),
-            v.data(),
-            table.data(),
-            first_row.data(),
-            context.data(),
-            rows,
-            static_cast<int>(seqs.size()),
-            heads,
-            kv_heads,
-            ldq,
-            longest,
-            1 / std::sqrt(static_cast<float>(D))};
-    args.window = window;
-    if constexpr (F.sinks) {
-      sinks = noise<float>(static_cast<std::size_t>(heads), 9, 3);
-      sinks[0] = 90;  // next to nothing is left for the values
-      sinks.back() = -INFINITY;
-      args.sinks = sinks.data();
-    }
-  }
-
-  std::vector<T> on_ref() {
-    std::fill(o.begin(), o.end(), T(NAN));
-    run_on<op, Ref>({}, args);
-    return o;
-  }
-  std::vector<T> on_cpu(int threads) {
-    std::fill(o.begin(), o.end(), T(NAN));
-    run_on<op, Cpu>(pool(threads, attention_scratch_bytes(args.heads, args.kv_heads, D)), args);
-    return o;
-  }
-  void check() {
-    // bf16 probabilities: each is off by 2^-9 of itself at most, so a weighted mean of N(0, 1) by little more. In float, what a
-    // score of size spread^2 loses in its sum is what its probability is off by.
-    const float absolute = std::same_as<T, bf16> ? 0.01f : 2e-5f + 2e-6f * spread * spread;
-    const std::vector<T> want = on_ref();
-    at_every_level([&] {
-      const std::vector<T> got = on_cpu(2);
-      EXPECT_TRUE(close(got, want, absolute, 2 * ulp<T>));
-      EXPECT_TRUE(identical(on_cpu(1), got));
-      EXPECT_TRUE(identical(on_cpu(3), got));
-    });
-    if constexpr (HasKernel<op, Emu<32>>)
-      if (products() < 500'000)  // what the emulator does in a tenth of a second
-        on_every_wave([&]<class B>(B, typename B::stream machine) {
-          std::fill(o.begin(), o.end(), T(NAN));
-          run_on<op, B>(machine, args);
-          EXPECT_TRUE(close(o, want, absolute, 2 * ulp<T>));
-          return o;
-        });
-  }
-  double products() const {
-    double pairs = 0;
-    for (std::size_t s = 0; s < context.size(); ++s) pairs += double(first_row[s + 1] - first_row[s]) * context[s];
-    return pairs * args.heads * D;
-  }
-};
+template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}> using Batch = AttentionBatch<T, Kv, D, F>;
 
 template <class Key> struct PagedAttention : testing::Test {};
-template <class T_, class Kv_, int D_> struct Key {
-  using T = T_;
-  using Kv = Kv_;
-  static constexpr int D = D_;
-};
 using Keys =
     testing::Types<Key<float, float, 64>, Key<float, float, 128>, Key<bf16, bf16, 64>, Key<bf16, bf16, 128>, Key<float, bf16, 64>,
                    Key<float, bf16, 128>, Key<bf16, bf16, 16>, Key<bf16, bf16, 96>, Key<float, float, 256>>;
@@ -158,15 +43,6 @@ TYPED_TEST(PagedAttention, EveryGroup) {
 }
 TYPED_TEST(PagedAttention, ScoresFarApart) { BatchOf<TypeParam>(4, 2, {{1, 700}, {70, 200}}, 12).check(); }
 
-template <class K, kernels::AttnFlags F> void check_windows(int group) {
-  for (int window : {1, 5, 16, 40, 128, 300}) {
-    SCOPED_TRACE(std::to_string(group) + " heads, window " + std::to_string(window));
-    using B = Batch<typename K::T, typename K::Kv, K::D, F>;
-    B(2 * group, 2, {{1, 1}, {16, 16}, {33, 33}, {3, 20}, {40, 130}, {129, 300}}, 1, window).check();
-    B(2 * group, 2, {{1, 1}, {1, 16}, {1, 17}, {1, 129}, {1, 144}, {1, 145}, {1, 513}, {1, 1200}, {0, 30}, {20, 50}}, 1, window)
-        .check();
-  }
-}
 using kernels::AttnFlags;
 TYPED_TEST(PagedAttention, WindowAndSinks) { check_windows<TypeParam, AttnFlags{.window = true, .sinks = true}>(2); }
 TEST(PagedAttention_, WindowsOfEveryGroup) {

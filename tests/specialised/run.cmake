@@ -48,6 +48,8 @@ program(1 "No such file|cannot be read|config.json" ${ATOM} build --model ${WORK
 program(1 "nowhere/program: cannot be written" ${ATOM} build --model ${MODEL} -o ${WORK}/nowhere/program)
 program(1 "attention heads must divide by tensor-parallel size" ${build} --tp 2)
 program(1 "--kv f32: no kernel" ${build} --kv f32)
+program(1 "--kv fp8: no Cpu kernel" ${build} --kv fp8 --act f32)
+program(105 "--kv: int4 not in" ${build} --kv int4)
 set(ENV{CXX} /nowhere/g++)
 program(1 "the compiler that CXX names, /nowhere/g[+][+]: not found" ${build})
 set(ENV{CXX})

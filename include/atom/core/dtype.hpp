@@ -44,6 +44,33 @@ struct fp16 {
   }
 };
 
+/// OCP FP8 E4M3, rounded to nearest even: no infinities, what is larger than 448 becomes 448; NaN stays one.
+struct fp8_e4m3 {
+  std::uint8_t raw = 0;
+  constexpr fp8_e4m3() = default;
+  constexpr explicit fp8_e4m3(float f) {
+    const auto u = std::bit_cast<std::uint32_t>(f);
+    const std::uint32_t sign = u >> 24 & 0x80, mag = u & 0x7fffffff;
+    std::uint32_t code;
+    if (mag > 0x7f800000) {
+      code = 0x7f;
+    } else if (mag >= 0x43e00000) {  // 448
+      code = 0x7e;
+    } else if (mag < 0x3c800000) {  // subnormal, as in fp16
+      code = std::bit_cast<std::uint32_t>(std::bit_cast<float>(mag) + 0x1p14f) - 0x46800000;
+    } else {
+      code = (mag - 0x3c000000 + 0x7ffff + ((mag >> 20) & 1)) >> 20;
+    }
+    raw = static_cast<std::uint8_t>(sign | code);
+  }
+  constexpr operator float() const {
+    const std::uint32_t sign = std::uint32_t{raw} << 24 & 0x80000000, exp = raw >> 3 & 15, man = raw & 7;
+    if ((raw & 0x7f) == 0x7f) return std::bit_cast<float>(sign | 0x7fc00000);
+    if (exp == 0) return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(man) * 0x1p-9f));
+    return std::bit_cast<float>(sign | (exp + 120) << 23 | man << 20);
+  }
+};
+
 using int8 = std::int8_t;
 
 /// The run-time name of an element type, as files spell it.

@@ -42,5 +42,6 @@ template <> inline constexpr std::string_view type_name<float> = "f32";
 template <> inline constexpr std::string_view type_name<bf16> = "bf16";
 template <> inline constexpr std::string_view type_name<fp16> = "fp16";
 template <> inline constexpr std::string_view type_name<int8> = "int8";
+template <> inline constexpr std::string_view type_name<fp8_e4m3> = "fp8_e4m3";
 
 }  // namespace atom

@@ -47,7 +47,7 @@ struct EngineArgs : EngineConfig {
   bool trust_remote_code = false;
 
   double gpu_memory_utilization = 0.9;  // share of the memory this process may take: weights, KV cache and scratch
-  std::string kv_cache_dtype = "auto";  // auto: as the build stores it
+  std::string kv_cache_dtype = "auto";  // auto: as activations; bf16, f32, int8, fp8
   int kv_cache_block_size = 16;
 
   bool enforce_eager = false;

@@ -23,6 +23,7 @@ struct ExecutorOptions {
   std::string backend = "cpu";  // cpu, ref; hip in programs built with ATOM_GPU
   DType act = DType::bf16;      // f32, bf16
   std::string quant = "none";   // none, int8
+  std::string kv = "auto";      // what keys and values are stored in, as Wanted: auto, bf16, f32, int8, fp8
   std::string dummy = "none";   // none, or weights without a checkpoint, to time a config.json: empty, zero, random (loader.hpp)
   std::string gemm = "auto";    // products of many rows on a GPU: auto, own, vendor
   int tensor_parallel_size = 1;

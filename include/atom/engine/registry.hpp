@@ -20,7 +20,8 @@ struct Wanted {
   DType act = DType::bf16;      // f32, bf16
   std::string backend = "cpu";  // cpu, ref
   int tp = 1;
-  int ep = 1;  // 1, or tp: experts are shared out
+  int ep = 1;               // 1, or tp: experts are shared out
+  std::string kv = "auto";  // bf16, f32, int8, fp8; auto: as activations, or else what there is
 };
 
 struct Variant {
@@ -31,7 +32,8 @@ struct Variant {
   DType act;
   std::string_view backend;
   const DeviceKind* device;
-  int tp, ep;  // `dynamic`: any
+  int tp, ep;           // `dynamic`: any
+  std::string_view kv;  // what keys and values are stored in
   std::unique_ptr<AnyModel> (*make)(const model::ModelSpec& whole, model::Rank, const model::Numbers&);
 };
 
@@ -49,6 +51,10 @@ class Registry {
 template <class Q> inline constexpr std::string_view quant_name = "none";
 template <> inline constexpr std::string_view quant_name<quant::PerToken<int8>> = "int8";
 
+template <class Kv> inline constexpr std::string_view kv_name = dtype_of<Kv> == DType::f32 ? "f32" : "bf16";
+template <> inline constexpr std::string_view kv_name<quant::PerToken<int8>> = "int8";
+template <> inline constexpr std::string_view kv_name<quant::PerToken<fp8_e4m3>> = "fp8";
+
 template <model::Build M, template <class> class Net> Variant variant(std::string name) {
   return {std::move(name),
           &M::spec,
@@ -59,6 +65,7 @@ template <model::Build M, template <class> class Net> Variant variant(std::strin
           &device_kind<typename M::backend>(),
           M::parallel.tp,
           M::parallel.ep,
+          kv_name<typename M::kv>,
           [](const model::ModelSpec& whole, model::Rank rank, const model::Numbers& numbers) -> std::unique_ptr<AnyModel> {
             return std::make_unique<Loaded<M, Net<M>>>(whole, rank, numbers);
           }};

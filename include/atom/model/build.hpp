@@ -8,6 +8,7 @@
 //     static constexpr ModelSpec spec{.arch = Arch::qwen3, .d_model = 1024, ...};   // `dynamic` where config.json may decide
 //     static constexpr Parallel parallel{.tp = 1};
 //     using backend = Cpu;  using act = bf16;  using kv = bf16;  using quants = Quants<quant::No>;
+//     // kv may be quantised: quant::PerToken<int8>, quant::PerToken<fp8_e4m3>
 //   };
 #include "atom/engine/context.hpp"
 #include "atom/model/numbers.hpp"
@@ -77,6 +78,8 @@ template <class M> consteval bool check() {
                 "atom: the embedding table is looked up, not multiplied: Quants<..., Head, Table> takes float, fp16 or bf16");
   static_assert(dtype_of<typename M::act> == DType::f32 || dtype_of<typename M::act> == DType::bf16,
                 "atom: activations are float or bf16");
+  static_assert(!a.latent || !quant::Scheme<typename M::kv>,
+                "atom: a latent cache holds one row for all heads, of plain numbers, so kv must be bf16 or float");
   return true;
 }
 

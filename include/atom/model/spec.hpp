@@ -223,12 +223,6 @@ constexpr ModelSpec shard(ModelSpec s, Rank r) {
   return s;
 }
 
-/// What the caches of all ranks hold of a token, per layer. A rank that shares a KV head with others, or a latent row, has its own.
-constexpr int cache_elements(const ModelSpec& whole, int ranks) {
-  const AttnSpec& a = whole.attn;
-  return a.latent ? ranks * (a.latent.rank + a.latent.rope) : 2 * (a.kv_heads > ranks ? a.kv_heads : ranks) * a.head_dim;
-}
-
 /// A hole admits any value; a number admits only itself.
 constexpr bool admits(int fixed, int actual) { return fixed == dynamic || fixed == actual; }
 constexpr bool admits(const LatentSpec& build, const LatentSpec& l) {

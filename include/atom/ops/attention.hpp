@@ -49,8 +49,8 @@ template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
     const int heads = ctx.heads(), kv_heads = ctx.kv_heads();
     const Batch& b = ctx.batch;
     const int rows = qkv.rows - b.padding;
-    Kv* k_pages = ctx.kv.template k<Kv>(layer);
-    Kv* v_pages = ctx.kv.template v<Kv>(layer);
+    auto* k_pages = ctx.kv.template k<kernels::cache_element<Kv>>(layer);
+    auto* v_pages = ctx.kv.template v<kernels::cache_element<Kv>>(layer);
     auto o = temp<T>(ctx, qkv.rows, heads * D);
     const auto k = columns(qkv, heads * D, kv_heads * D), v = columns(qkv, (heads + kv_heads) * D, kv_heads * D);
     const auto frame = ctx.frame();

@@ -18,17 +18,17 @@ template <cpu::Activation T, int D, kernels::RopeFlags F> struct impl<kernels::r
   static void run(Cpu::stream pool, const typename kernels::rope<T, D, F>::args& a) noexcept;
 };
 
-template <cpu::Activation T, cpu::CacheOf<T> Kv, int D> struct impl<kernels::kv_write<T, Kv, D>, Cpu> {
+template <cpu::Activation T, cpu::HeadCacheOf<T> Kv, int D> struct impl<kernels::kv_write<T, Kv, D>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
 };
 
 namespace cpu {
 /// Attention of any head width and kind: one function per element types.
-template <Activation T, CacheOf<T> Kv>
+template <Activation T, HeadCacheOf<T> Kv>
 void paged_attention(ThreadPool* pool, const kernels::AttentionArgs<T, Kv>& a, int head_dim) noexcept;
 }  // namespace cpu
 
-template <cpu::Activation T, cpu::CacheOf<T> Kv, int D, kernels::AttnFlags F>
+template <cpu::Activation T, cpu::HeadCacheOf<T> Kv, int D, kernels::AttnFlags F>
 struct impl<kernels::paged_attention<T, Kv, D, F>, Cpu> {
   static_assert(D % 16 == 0, "atom: the Cpu backend's attention takes head widths that are multiples of 16");
   static void run(Cpu::stream pool, const kernels::AttentionArgs<T, Kv>& a) noexcept { cpu::paged_attention(pool, a, D); }

@@ -32,19 +32,22 @@ template <class T, int D, RopeFlags F> struct rope {
   }
 };
 
-/// Stores this step's keys and values. slots[r] = page index * page_tokens + token within the page.
+/// Stores this step's keys and values; codec<Kv> quantises each row where Kv is a scheme. slots[r] = page index * page_tokens +
+/// token within the page.
 template <class T, class Kv, int D> struct kv_write {
   struct args {
-    const T* k;        // (rows, kv_heads * D), row stride ld
-    const T* v;        // (rows, kv_heads * D), row stride ld
-    Kv* k_pages;       // KvLayout<Kv, D>: (pages, kv_heads, page_tokens, D)
-    Kv* v_pages;       // likewise
-    const int* slots;  // (rows)
+    const T* k;                  // (rows, kv_heads * D), row stride ld
+    const T* v;                  // (rows, kv_heads * D), row stride ld
+    cache_element<Kv>* k_pages;  // KvLayout<Kv, D>: (pages, kv_heads) of (page_tokens, D), then scales if Kv has them
+    cache_element<Kv>* v_pages;  // likewise
+    const int* slots;            // (rows)
     int rows, kv_heads, ld;
     int* arrivals = nullptr;  // (rows, kv_heads), set to zero for the attention that follows; null where that does not split
   };
-  static constexpr Name name() { return {"kv_write<", type_name<T>, ",", type_name<Kv>, ",", name_of_int(D), ">"}; }
-  static constexpr Cost cost(const args& a) { return {2.0 * a.rows * a.kv_heads * D * (sizeof(T) + sizeof(Kv)), 0}; }
+  static constexpr Name name() { return {"kv_write<", type_name<T>, ",", CacheRow<Kv>::name(), ",", name_of_int(D), ">"}; }
+  static constexpr Cost cost(const args& a) {
+    return {2.0 * a.rows * a.kv_heads * (D * sizeof(T) + KvLayout<Kv, D>::bytes_per_row()), 0};
+  }
 };
 
 struct AttnFlags {
@@ -55,13 +58,13 @@ struct AttnFlags {
 
 /// Of every head width and kind of attention.
 template <class T, class Kv> struct AttentionArgs {
-  const T* q;              // (rows, heads * D), row stride ldq
-  T* o;                    // (rows, heads * D), row stride heads * D
-  const Kv* k_pages;       // KvLayout<Kv, D>: (pages, kv_heads, page_tokens, D)
-  const Kv* v_pages;       // likewise
-  const int* block_table;  // (seqs, table_stride): page index of each page_tokens tokens of the sequence
-  const int* first_row;    // (seqs + 1): rows of sequence s are [first_row[s], first_row[s + 1])
-  const int* context;      // (seqs): tokens in the cache, this step's included
+  const T* q;                        // (rows, heads * D), row stride ldq
+  T* o;                              // (rows, heads * D), row stride heads * D
+  const cache_element<Kv>* k_pages;  // KvLayout<Kv, D>: (pages, kv_heads) of (page_tokens, D), then scales if Kv has them
+  const cache_element<Kv>* v_pages;  // likewise
+  const int* block_table;            // (seqs, table_stride): page index of each page_tokens tokens of the sequence
+  const int* first_row;              // (seqs + 1): rows of sequence s are [first_row[s], first_row[s + 1])
+  const int* context;                // (seqs): tokens in the cache, this step's included
   int rows, seqs, heads, kv_heads, ldq, table_stride;
   float scale;
   int window = 0;                // tokens that a row sees, itself included; 0: all, as without F.window
@@ -84,7 +87,7 @@ template <class T, class Kv, int D, AttnFlags F = AttnFlags{}> struct paged_atte
             "paged_attention<",
             type_name<T>,
             ",",
-            type_name<Kv>,
+            CacheRow<Kv>::name(),
             ",",
             name_of_int(D),
             ">"};
@@ -99,7 +102,7 @@ template <class T, class Kv, int D, AttnFlags F = AttnFlags{}> struct paged_atte
       const double w = F.window && a.window > 0 ? a.window : most;
       const double all = w < least - 1 ? least - 1 : w < most ? w : most;  // rows up to here see everything before them
       const double pairs = (all * (all + 1) - least * (least - 1)) / 2 + (most - all) * w;
-      c += {2 * (w + n - 1 < most ? w + n - 1 : most) * a.kv_heads * D * sizeof(Kv), 4 * a.heads * D * pairs};
+      c += {2 * (w + n - 1 < most ? w + n - 1 : most) * a.kv_heads * KvLayout<Kv, D>::bytes_per_row(), 4 * a.heads * D * pairs};
     }
     return c;
   }

@@ -4,6 +4,7 @@
 
 #include "atom/core/backend.hpp"
 #include "atom/ops/attention_op.hpp"
+#include "atom/quant/codec.hpp"
 
 namespace atom {
 
@@ -33,17 +34,29 @@ template <class T, int D, kernels::RopeFlags F> struct impl<kernels::rope<T, D, 
 };
 
 template <class T, class Kv, int D> struct impl<kernels::kv_write<T, Kv, D>, Ref> {
+  using layout = kernels::KvLayout<Kv, D>;
   static void run(Ref::stream, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept {
-    using layout = kernels::KvLayout<Kv, D>;
     for (int r = 0; r < a.rows; ++r)
       for (int h = 0; h < a.kv_heads; ++h) {
-        const std::size_t to = layout::at(a.slots[r] / layout::page, h, a.slots[r] % layout::page, a.kv_heads);
         const std::ptrdiff_t from = static_cast<std::ptrdiff_t>(r) * a.ld + static_cast<std::ptrdiff_t>(h) * D;
-        for (int i = 0; i < D; ++i) {
-          a.k_pages[to + static_cast<std::size_t>(i)] = Kv(static_cast<float>(a.k[from + i]));
-          a.v_pages[to + static_cast<std::size_t>(i)] = Kv(static_cast<float>(a.v[from + i]));
-        }
+        put(a.k + from, a.k_pages, a.slots[r], h, a.kv_heads);
+        put(a.v + from, a.v_pages, a.slots[r], h, a.kv_heads);
       }
+  }
+
+ private:
+  static void put(const T* from, typename layout::element* pages, int slot, int head, int kv_heads) noexcept {
+    const int page = slot / layout::page, token = slot % layout::page;
+    auto* to = pages + layout::at(page, head, token, kv_heads);
+    if constexpr (kernels::has_scales<Kv>) {
+      float x[D];
+      for (int i = 0; i < D; ++i) x[i] = static_cast<float>(from[i]);
+      const float scale = quant::codec<Kv>::scale_of(x, D);
+      for (int i = 0; i < D; ++i) to[i] = quant::codec<Kv>::encode(x[i], scale);
+      *layout::scale(pages, page, head, token, kv_heads) = scale;
+    } else {
+      for (int i = 0; i < D; ++i) to[i] = Kv(static_cast<float>(from[i]));
+    }
   }
 };
 
@@ -71,14 +84,24 @@ template <class T, class Kv, int D, kernels::AttnFlags F> struct impl<kernels::p
       double score = 0;
       for (int d = 0; d < D; ++d)
         score += double{static_cast<float>(q[d])} * double{static_cast<float>(a.k_pages[at + static_cast<std::size_t>(d)])};
-      score *= double{a.scale};
+      score *= double{a.scale} * scale(a.k_pages, page, kv_head, t % layout::page, a.kv_heads);
       const double higher = std::fmax(top, score), keep = std::exp(top - higher), p = std::exp(score - higher);
+      const double weight = p * scale(a.v_pages, page, kv_head, t % layout::page, a.kv_heads);
       sum = sum * keep + p;
-      for (int d = 0; d < D; ++d) o[d] = o[d] * keep + p * double{static_cast<float>(a.v_pages[at + static_cast<std::size_t>(d)])};
+      for (int d = 0; d < D; ++d)
+        o[d] = o[d] * keep + weight * double{static_cast<float>(a.v_pages[at + static_cast<std::size_t>(d)])};
       top = higher;
     }
     T* to = a.o + (static_cast<std::ptrdiff_t>(row) * a.heads + head) * D;
     for (int d = 0; d < D; ++d) to[d] = T(static_cast<float>(o[d] / sum));
+  }
+
+  /// What the elements of a row are multiplied by.
+  static double scale(const kernels::cache_element<Kv>* pages, int page, int head, int token, int kv_heads) noexcept {
+    if constexpr (kernels::has_scales<Kv>)
+      return double{*kernels::KvLayout<Kv, D>::scale(pages, page, head, token, kv_heads)};
+    else
+      return 1;
   }
 };
 

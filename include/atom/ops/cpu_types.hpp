@@ -20,5 +20,9 @@ concept Output = std::same_as<Q, quant::Keep> || std::same_as<Q, quant::PerToken
 /// Caches beside activations of type T.
 template <class Kv, class T>
 concept CacheOf = Activation<T> &&(std::same_as<Kv, T> || std::same_as<Kv, bf16>);
+/// The same of attention that caches every head: quantised ones too.
+template <class Kv, class T>
+concept HeadCacheOf = CacheOf<Kv, T> ||
+    (std::same_as<T, bf16> && (std::same_as<Kv, quant::PerToken<int8>> || std::same_as<Kv, quant::PerToken<fp8_e4m3>>));
 
 }  // namespace atom::cpu

@@ -31,4 +31,23 @@ template <> struct codec<PerToken<int8>> {
   static float decode(int8 q, float scale) { return static_cast<float>(q) * scale; }
 };
 
+/// Symmetric fp8: scale = absmax / 448, value = x / scale rounded to nearest even. An all-zero group gets scale 0 and zeros.
+template <> struct codec<PerToken<fp8_e4m3>> {
+  static constexpr float largest = 448.0f;
+
+  static float scale_of(const float* x, int n) {  // x: (n)
+    float top = 0;
+    for (int i = 0; i < n; ++i) {  // a NaN counts as nothing
+      const float size = x[i] < 0 ? -x[i] : x[i];
+      top = size > top ? size : top;
+    }
+    return top / largest;
+  }
+  static fp8_e4m3 encode(float x, float scale) {
+    const float q = scale > 0 ? x / scale : 0;
+    return fp8_e4m3(q > -largest ? q : -largest);  // so is a NaN
+  }
+  static float decode(fp8_e4m3 q, float scale) { return static_cast<float>(q) * scale; }
+};
+
 }  // namespace atom::quant

@@ -27,10 +27,11 @@ inline constexpr int wave_partials = 128;   // chunks of all their contexts
 constexpr int first_seen(int visible, int window) { return visible > window ? visible - window : 0; }
 
 template <class T, class Kv> struct AttentionTask {
-  const T* q;        // (rows, group * d), row stride ldq
-  T* o;              // (rows, group * d), row stride ldo
-  const Kv* k;       // page p of this KV head, (page, d), begins at k + p * page_stride
-  const Kv* v;       // likewise
+  const T* q;  // (rows, group * d), row stride ldq
+  T* o;        // (rows, group * d), row stride ldo
+  using Element = kernels::cache_element<Kv>;
+  const Element* k;  // page p of this KV head, (page, d) and then its scales, begins at k + p * page_stride
+  const Element* v;  // likewise
   const int* pages;  // (context / page, rounded up)
   std::ptrdiff_t ldq, ldo, page_stride;
   int d, group;
@@ -44,6 +45,18 @@ template <class T, class Kv> struct AttentionTask {
   int first() const { return first_seen(context - rows + 1, window) / page * page; }
 };
 
+/// What follows the rows of a page: their scales, (page).
+template <class Level, class Kv> const float* scales_of(const kernels::cache_element<Kv>* rows, int d) {
+  return reinterpret_cast<const float*>(rows + page * d);
+}
+/// What the elements of one row of a page are multiplied by: 1 where they are numbers as they are.
+template <class Level, class Kv> float scale_of(const kernels::cache_element<Kv>* rows, int token, int d) {
+  if constexpr (kernels::has_scales<Kv>)
+    return scales_of<Level, Kv>(rows, d)[token];
+  else
+    return 1;
+}
+
 // Partial result of one query head: sum of p * v (d), then the largest score, in powers of two, and the sum of p; d + partial_extra
 // floats.
 inline constexpr int partial_extra = 16;
@@ -55,7 +68,7 @@ inline constexpr std::size_t prefill_floats(int d) {
 /// What tiles decode: fewer query heads are as fast without, more do not fit.
 constexpr bool tiles_decode(int group, int d) { return group >= 4 && group <= 16 && d % 32 == 0; }
 inline constexpr std::size_t decode_floats(int group, int d) {
-  return static_cast<std::size_t>(tiles_decode(group, d) ? 16 * (3 * decode_block + 2 * d) + 32 * decode_block / 2
+  return static_cast<std::size_t>(tiles_decode(group, d) ? 16 * (3 * decode_block + 2 * d) + 32 * decode_block / 2 + 2 * page * d
                                                          : group * (d + decode_block));
 }
 
@@ -67,9 +80,10 @@ template <class Level, class T, class Kv> struct Attention {
   /// Joins `chunks` sets of partials, `stride` floats apart, into the row's output. Overwrites the partials' scores.
   static void merge(const AttentionTask<T, Kv>& a, float* partials, std::ptrdiff_t stride, int chunks);
 };
-template <> void Attention<Amx, bf16, bf16>::prefill(const AttentionTask<bf16, bf16>& a, float* scratch);
-/// Where tiles_decode().
-template <>
-void Attention<Amx, bf16, bf16>::decode(const AttentionTask<bf16, bf16>& a, int first, int tokens, float* partials, float* scratch);
+/// Tiles: decode() where tiles_decode(); merge() is the vectors'.
+template <class Kv> struct Attention<Amx, bf16, Kv> {
+  static void prefill(const AttentionTask<bf16, Kv>& a, float* scratch);
+  static void decode(const AttentionTask<bf16, Kv>& a, int first, int tokens, float* partials, float* scratch);
+};
 
 }  // namespace atom::cpu

@@ -1,7 +1,10 @@
 // Prefill, and decode of many query heads per KV head, on tile registers: bf16 in, float sums.
 // One idea: a tile of the left operand is rows as they lie in memory, so a page of keys is one without packing: S = K Q^T. Only
-// queries (once) and values (once per chunk and task) are transposed; probabilities are rounded to bf16 on their way. Keys and
-// values pass by once per tile of queries: loading them as a stream keeps queries and probabilities in L1.
+// queries (once) and values (once per chunk and task) are transposed; probabilities are rounded to bf16 on their way, and so are
+// the values of a quantised cache. Its keys are unpacked as codes; scores get the scales. Keys and values pass by once per tile of
+// queries: loading them as a stream keeps queries and probabilities in L1.
+#include <type_traits>
+
 #include "attention_decode.hpp"
 #include "attention_prefill.hpp"
 
@@ -40,14 +43,25 @@ alignas(64) constinit const TileConfig all_tiles_whole;
   }
 }
 
-struct TileMma {
+/// 32 elements of a cache in bf16: codes, which are exact in it, times `factor`.
+template <class Kv> __m512i widened(const kernels::cache_element<Kv>* at, [[maybe_unused]] float factor) {
+  using S = Simd<Amx>;
+  if constexpr (kernels::has_scales<Kv>)
+    return __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(S::load(at + 16) * S::set(factor), S::load(at) * S::set(factor)));
+  else
+    return _mm512_loadu_si512(at);
+}
+
+template <class Kv> struct TileMma {
   using S = Simd<Amx>;
   using V = S::V;
-  using Task = AttentionTask<bf16, bf16>;
-  using Query = bf16;        // tiles (d / 32, 2) of [16 channel pairs][16 lanes]
-  using Keys = char;         // unused: read where they lie
-  using Values = bf16;       // tiles (tokens / 32, d / 16) of [16 channels][32 tokens]
-  using Probability = bf16;  // tiles (tokens / 32, 2) of [16 token pairs][16 lanes]
+  using Task = AttentionTask<bf16, Kv>;
+  using Element = kernels::cache_element<Kv>;
+  static constexpr bool unpacked = kernels::has_scales<Kv>;
+  using Query = bf16;                                     // tiles (d / 32, 2) of [16 channel pairs][16 lanes]
+  using Keys = std::conditional_t<unpacked, bf16, char>;  // (tokens, d), or unused: read where they lie
+  using Values = bf16;                                    // tiles (tokens / 32, d / 16) of [16 channels][32 tokens]
+  using Probability = bf16;                               // tiles (tokens / 32, 2) of [16 token pairs][16 lanes]
   static constexpr int token_step = 32;
 
   static void pack_queries(const Task& a, int first, int n, Query* q) {
@@ -62,7 +76,12 @@ struct TileMma {
       }
   }
 
-  static void pack(const Task& a, int first, int n, Keys*, Values* values) {
+  static void pack(const Task& a, int first, int n, [[maybe_unused]] Keys* keys, Values* values) {
+    if constexpr (unpacked)
+      for (int t = 0; t < (n + token_step - 1) / token_step * token_step; ++t)
+        for (int x = 0; x < a.d; x += 32)
+          _mm512_store_si512(keys + t * a.d + x, t < n ? widened<Kv>(page_of(a, a.k, first + t) + (first + t) % page * a.d + x, 1)
+                                                       : _mm512_setzero_si512());
     for (int t = 0; t < n; t += 32)
       for (int x = 0; x < a.d; x += 32) {
         __m512i low[16], high[16];  // pairs of tokens; channels 0-3 8-11 16-19 24-27, and 4-7 12-15 ...
@@ -82,13 +101,11 @@ struct TileMma {
       }
   }
 
-  static void scores(const Task& a, const Query* q, const Keys*, int first, int n, float* s, auto&& beside) {
+  static void scores(const Task& a, const Query* q, const Keys* keys, int first, int n, float* s, auto&& beside) {
     written();
     const std::size_t stride = static_cast<std::size_t>(a.d) * sizeof(bf16);
     for (int t = 0; t < n; t += 32) {
-      const bf16* k0 = a.k + a.pages[(first + t) / page] * a.page_stride;
-      const bool both = first + t + page < a.context;
-      const bf16* k1 = both ? a.k + a.pages[(first + t) / page + 1] * a.page_stride : k0;  // else masked
+      const auto [k0, k1] = two_pages(a, keys, first, t);
       _tile_zero(0);
       _tile_zero(1);
       _tile_zero(2);
@@ -108,6 +125,11 @@ struct TileMma {
       _tile_stored(1, s + t * L + 16, L * sizeof(float));
       _tile_stored(2, s + (t + 16) * L, L * sizeof(float));
       _tile_stored(3, s + (t + 16) * L + 16, L * sizeof(float));
+      if constexpr (unpacked) {
+        written();
+        scale_page(a, first + t, s + t * L);
+        if (first + t + page < a.context) scale_page(a, first + t + page, s + (t + page) * L);  // else masked
+      }
     }
   }
 
@@ -187,19 +209,44 @@ struct TileMma {
     return _mm512_permutexvar_epi16(order, __builtin_bit_cast(__m512i, both));
   }
 
-  /// 32 channels of token t of the chunk, zeros behind its end.
+  /// The keys of tokens t and t + page of the chunk, and of those behind each.
+  struct TwoPages {
+    const bf16 *first, *second;
+  };
+  static TwoPages two_pages(const Task& a, [[maybe_unused]] const Keys* keys, int first, int t) {
+    if constexpr (unpacked) {
+      return {keys + t * a.d, keys + (t + page) * a.d};
+    } else {
+      const bf16* k = page_of(a, a.k, first + t);
+      return {k, first + t + page < a.context ? page_of(a, a.k, first + t + page) : k};  // else masked
+    }
+  }
+  static const Element* page_of(const Task& a, const Element* pages_of, int token) {
+    return pages_of + a.pages[token / page] * a.page_stride;
+  }
+
+  /// Scores of a page whose first token is `token`, as if its keys had been multiplied by their scales.
+  static void scale_page(const Task& a, int token, float* s) {
+    const float* scales = scales_of<Amx, Kv>(page_of(a, a.k, token), a.d);
+    for (int i = 0; i < page; ++i)
+      for (int h = 0; h < 2; ++h) S::store(s + i * L + h * 16, S::load(s + i * L + h * 16) * S::set(scales[i]));
+  }
+
+  /// 32 channels of the value of token t of the chunk, zeros behind its end.
   static __m512i row(const Task& a, int first, int t, int n, int x) {
     if (t >= n) return _mm512_setzero_si512();
-    const int token = first + t;
-    return _mm512_loadu_si512(a.v + a.pages[token / page] * a.page_stride + token % page * a.d + x);
+    const int token = (first + t) % page;
+    const Element* rows = page_of(a, a.v, first + t);
+    return widened<Kv>(rows + token * a.d + x, scale_of<Amx, Kv>(rows, token, a.d));
   }
 };
 
 /// One row of up to 16 query heads, a block of tokens at a time: scores of all heads by tiles, with pages of keys as they lie; then
 /// probabilities; then outputs, with neighbouring tokens of the values interleaved.
-class TileDecode {
+template <class Kv> class TileDecode {
   using S = Simd<Amx>;
-  using Task = AttentionTask<bf16, bf16>;
+  using Task = AttentionTask<bf16, Kv>;
+  using Element = kernels::cache_element<Kv>;
   static constexpr int heads = 16, block = decode_block;
 
  public:
@@ -211,6 +258,7 @@ class TileDecode {
     s_ = carve.take<float>(heads * block);
     p_ = carve.take<bf16>(heads * block);
     v_ = carve.take<bf16>(block * 32);
+    k_ = carve.take<bf16>(4 * page * d_);
     for (int i = 0; i < heads * d_; i += 16) S::store(o_ + i, S::zero());
     for (int i = 0; i < heads * block; i += 32) _mm512_store_si512(p_ + i, _mm512_setzero_si512());
     for (int x = 0; x < d_; x += 32) {
@@ -250,19 +298,31 @@ class TileDecode {
   }
 
  private:
-  const bf16* page_of(const bf16* pages, int token) const { return pages + a_.pages[token / page] * a_.page_stride; }
-  /// Brings 1 KiB, a `part` of a page, closer.
-  static void fetch(const bf16* at, int part) {
-    for (int i = 0; i < 16; ++i) _mm_prefetch(reinterpret_cast<const char*>(at + part * 512 + i * 32), _MM_HINT_T1);
+  const Element* page_of(const Element* pages, int token) const { return pages + a_.pages[token / page] * a_.page_stride; }
+  /// Brings 32 channels' worth of a page closer, with the first its scales.
+  void fetch(const Element* at, int part) const {
+    constexpr int line = 64 / static_cast<int>(sizeof(Element));
+    for (int i = 0; i < page * 32; i += line) _mm_prefetch(reinterpret_cast<const char*>(at + part * page * 32 + i), _MM_HINT_T1);
+    if (kernels::has_scales<Kv> && part == 0) _mm_prefetch(reinterpret_cast<const char*>(at + page * d_), _MM_HINT_T1);
+  }
+  /// The keys of a page in bf16: where they lie, or their codes as one of four.
+  const bf16* keys(const Element* rows, [[maybe_unused]] int place) const {
+    if constexpr (kernels::has_scales<Kv>) {
+      bf16* to = k_ + place * page * d_;
+      for (int i = 0; i < page * d_; i += 32) _mm512_store_si512(to + i, widened<Kv>(rows + i, 1));
+      return to;
+    } else {
+      return rows;
+    }
   }
 
   void scores(int begin, int n) {
-    asm volatile("" : : : "memory");
     const std::size_t stride = static_cast<std::size_t>(d_) * sizeof(bf16);
     for (int t = 0; t < n; t += 4 * page) {
-      const bf16* k[4];
-      const int most = (n - 1 - t) / page;  // pages behind the last are made of it, and masked
-      for (int i = 0; i < 4; ++i) k[i] = page_of(a_.k, begin + t + (i < most ? i : most) * page);
+      const bf16* k[4] = {keys(page_of(a_.k, begin + t), 0)};
+      const int most = (n - 1 - t) / page;  // pages behind the last are made of the first, and masked
+      for (int i = 1; i < 4; ++i) k[i] = i <= most ? keys(page_of(a_.k, begin + t + i * page), i) : k[0];
+      asm volatile("" : : : "memory");
       _tile_zero(0);
       _tile_zero(1);
       _tile_zero(2);
@@ -291,18 +351,21 @@ class TileDecode {
       __m512i r[16];
       for (int i = 0; i < 16; ++i) r[i] = _mm512_load_si512(by_token_ + (t + i) * heads);
       transpose(r);
-      for (int h = 0; h < a_.group; ++h) S::store(s_ + h * block + t, _mm512_castsi512_ps(r[h]) * c);
+      auto factor = c;
+      if constexpr (kernels::has_scales<Kv>) factor = c * S::load(scales_of<Amx, Kv>(page_of(a_.k, begin + t), d_));
+      for (int h = 0; h < a_.group; ++h) S::store(s_ + h * block + t, _mm512_castsi512_ps(r[h]) * factor);
     }
   }
 
   /// 32 channels of the outputs. Interleaving halves of 128 bits leaves them in another order, which put() undoes.
   void add(int begin, int n, int padded, int x) {
     for (int t = 0; t < padded; t += page) {
-      const bf16* v = t < n ? page_of(a_.v, begin + t) + x : nullptr;
+      const Element* v = t < n ? page_of(a_.v, begin + t) : nullptr;
       if (const int next = begin + block + t; next < last_) fetch(page_of(a_.k, next), x / 32);
+      const auto channels = [&](int i) { return widened<Kv>(v + i * d_ + x, scale_of<Amx, Kv>(v, i, d_)); };
       for (int i = 0; i < page; i += 2) {  // behind the last token may lie anything, NaN too
-        const __m512i even = t + i < n ? _mm512_loadu_si512(v + i * d_) : _mm512_setzero_si512();
-        const __m512i odd = t + i + 1 < n ? _mm512_loadu_si512(v + (i + 1) * d_) : _mm512_setzero_si512();
+        const __m512i even = t + i < n ? channels(i) : _mm512_setzero_si512();
+        const __m512i odd = t + i + 1 < n ? channels(i + 1) : _mm512_setzero_si512();
         bf16* to = v_ + t / 32 * 1024 + (t % 32 + i) / 2 * 32;
         _mm512_store_si512(to, _mm512_unpacklo_epi16(even, odd));
         _mm512_store_si512(to + 512, _mm512_unpackhi_epi16(even, odd));
@@ -332,33 +395,37 @@ class TileDecode {
   float* s_;         // (heads, block): the same, in powers of two
   bf16* p_;          // (heads, block)
   bf16* v_;          // tiles (block / 32, 2) of [16 token pairs][16 channels]
+  bf16* k_;          // four pages, (page, d), of a quantised cache
 };
 
 }  // namespace
 
-template <>
-void Attention<Amx, bf16, bf16>::decode(const AttentionTask<bf16, bf16>& a, int first, int tokens, float* partials,
-                                        float* scratch) {
+template <class Kv>
+void Attention<Amx, bf16, Kv>::decode(const AttentionTask<bf16, Kv>& a, int first, int tokens, float* partials, float* scratch) {
   const int last = first + tokens, stride = a.d + partial_extra;
   for (int h = 0; h < a.group; ++h) {
     partials[h * stride + a.d] = -__builtin_inff();
     partials[h * stride + a.d + 1] = 0;
   }
   _tile_loadconfig(&all_tiles_whole);
-  TileDecode decode(a, last, scratch);
+  TileDecode<Kv> decode(a, last, scratch);
   for (int begin = first; begin < last; begin += decode_block)
     decode.run(begin, last - begin < decode_block ? last - begin : decode_block, partials + a.d, stride);
   decode.put(partials, stride);
   _tile_release();
 }
 
-template <> void Attention<Amx, bf16, bf16>::prefill(const AttentionTask<bf16, bf16>& a, float* scratch) {
+template <class Kv> void Attention<Amx, bf16, Kv>::prefill(const AttentionTask<bf16, Kv>& a, float* scratch) {
   const unsigned control = _mm_getcsr();
   _mm_setcsr(control | 0x8040);  // probabilities too small for a float are zero, not denormal: those cost 100 cycles each
   _tile_loadconfig(&all_tiles_whole);
-  prefill_block<Amx, TileMma>(a, scratch);
+  prefill_block<Amx, TileMma<Kv>>(a, scratch);
   _tile_release();
   _mm_setcsr(control);
 }
+
+template struct Attention<Amx, bf16, bf16>;
+template struct Attention<Amx, bf16, quant::PerToken<int8>>;
+template struct Attention<Amx, bf16, quant::PerToken<fp8_e4m3>>;
 
 }  // namespace atom::cpu

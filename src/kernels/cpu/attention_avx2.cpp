@@ -6,5 +6,7 @@ namespace atom::cpu {
 template struct Attention<Avx2, float, float>;
 template struct Attention<Avx2, bf16, bf16>;
 template struct Attention<Avx2, float, bf16>;
+template struct Attention<Avx2, bf16, quant::PerToken<int8>>;
+template struct Attention<Avx2, bf16, quant::PerToken<fp8_e4m3>>;
 
 }  // namespace atom::cpu

@@ -6,14 +6,14 @@
 namespace atom::cpu {
 
 /// Brings the rows of a page that lie `tokens` in from `token` into the cache.
-template <class Level, class Kv> void prefetch_rows(const Kv* rows, int tokens, int d) {
+template <class Level, class Element> void prefetch_rows(const Element* rows, int tokens, int d) {
   const char* p = reinterpret_cast<const char*>(rows);
-  const std::ptrdiff_t bytes = static_cast<std::ptrdiff_t>(tokens) * d * static_cast<std::ptrdiff_t>(sizeof(Kv));
+  const std::ptrdiff_t bytes = static_cast<std::ptrdiff_t>(tokens) * d * static_cast<std::ptrdiff_t>(sizeof(Element));
   for (std::ptrdiff_t i = 0; i < bytes; i += 64) _mm_prefetch(p + i, _MM_HINT_T0);
 }
 
 /// scores[h * decode_block + t] = q[h] . k[t] for H heads and four tokens.
-template <class Level, int H, class Kv> void score4(const float* q, const Kv* k, int d, float* scores) {
+template <class Level, int H, class Element> void score4(const float* q, const Element* k, int d, float* scores) {
   using S = Simd<Level>;
   typename S::V sum[H][4];
   for (int h = 0; h < H; ++h)
@@ -32,7 +32,8 @@ template <class Level, int H, class Kv> void score4(const float* q, const Kv* k,
 }
 
 /// o[h] += sum over N tokens of p[h][t] * v[t].
-template <class Level, int N, class Kv> void weigh(const float* p, const Kv* v, int d, int group, float* o, int o_stride) {
+template <class Level, int N, class Element>
+void weigh(const float* p, const Element* v, int d, int group, float* o, int o_stride) {
   using S = Simd<Level>;
   for (int i = 0; i < d; i += S::width) {
     typename S::V x[N];
@@ -42,6 +43,21 @@ template <class Level, int N, class Kv> void weigh(const float* p, const Kv* v, 
       for (int t = 0; t < N; ++t) sum = S::fma(x[t], S::set(p[h * decode_block + t]), sum);
       S::store(o + h * o_stride + i, sum);
     }
+  }
+}
+
+/// Multiplies p, (group, decode_block), by the scales of tokens [begin, end), page by page: what lies behind `end` becomes
+/// anything.
+template <class Level, class T, class Kv>
+void scale_tokens(const AttentionTask<T, Kv>& a, const kernels::cache_element<Kv>* pages_of, int begin, int end, float* p) {
+  using S = Simd<Level>;
+  for (int t = begin; t < end; t += page) {
+    const float* scales = scales_of<Level, Kv>(pages_of + a.pages[t / page] * a.page_stride, a.d);
+    for (int h = 0; h < a.group; ++h)
+      for (int i = 0; i < page; i += S::width) {
+        float* at = p + h * decode_block + t - begin + i;
+        S::store(at, S::load(at) * S::load(scales + i));
+      }
   }
 }
 
@@ -81,10 +97,13 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
     o[d + 1] = 0;
   }
   // Calls step(rows of the page, first token in the chunk, tokens), the next page of `pages_of` on its way into the cache.
-  const auto walk = [&](const Kv* pages_of, int begin, int end, int at_once, auto step) {
+  using Element = kernels::cache_element<Kv>;
+  const auto walk = [&](const Element* pages_of, int begin, int end, int at_once, auto step) {
     for (int t = begin; t < end; t += page) {
-      const Kv* rows = pages_of + a.pages[t / page] * a.page_stride;
-      const Kv* next = t + page < last ? pages_of + a.pages[t / page + 1] * a.page_stride : nullptr;
+      const Element* rows = pages_of + a.pages[t / page] * a.page_stride;
+      const Element* next = t + page < last ? pages_of + a.pages[t / page + 1] * a.page_stride : nullptr;
+      if constexpr (kernels::has_scales<Kv>)
+        if (next) prefetch_rows<Level>(scales_of<Level, Kv>(next, d), 1, page);
       for (int i = 0; i < page && t + i < end; i += at_once) {
         if (next) prefetch_rows<Level>(next + i * d, at_once, d);
         const int left = end - t - i;
@@ -95,12 +114,13 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
   for (int begin = first; begin < last; begin += decode_block) {
     const int end = last - begin < decode_block ? last : begin + decode_block, n = end - begin;
     walk(a.k, begin, end, 4,
-         [&](const Kv* k, int t, int) {  // a page always has its rows: what lies behind the last is masked below
+         [&](const Element* k, int t, int) {  // a page always has its rows: what lies behind the last is masked below
            int h = 0;
            for (; h + heads_at_once <= group; h += heads_at_once)
              score4<Level, heads_at_once>(q + h * d, k, d, p + h * decode_block + t);
            for (; h < group; ++h) score4<Level, 1>(q + h * d, k, d, p + h * decode_block + t);
          });
+    if constexpr (kernels::has_scales<Kv>) scale_tokens<Level>(a, a.k, begin, end, p);
     for (int h = 0; h < group; ++h) {
       float* s = p + h * decode_block;
       float* o = partials + h * stride;
@@ -109,7 +129,8 @@ void Attention<Level, T, Kv>::decode(const AttentionTask<T, Kv>& a, int first, i
       for (; padded % S::width != 0; ++padded) s[padded] = -__builtin_inff();
       soften<Level>(s, padded, o[d], o[d + 1], o, d);
     }
-    walk(a.v, begin, end, 8, [&](const Kv* v, int t, int count) {
+    if constexpr (kernels::has_scales<Kv>) scale_tokens<Level>(a, a.v, begin, end, p);
+    walk(a.v, begin, end, 8, [&](const Element* v, int t, int count) {
       if (count == 8)
         weigh<Level, 8>(p + t, v, d, group, partials, stride);
       else

@@ -118,8 +118,8 @@ template <class Level, class T, class Kv> class ChunkFetch {
     const std::ptrdiff_t at = a_.pages[token_ / page] * a_.page_stride + line_;
     _mm_prefetch(reinterpret_cast<const char*>(a_.k + at), _MM_HINT_T1);
     _mm_prefetch(reinterpret_cast<const char*>(a_.v + at), _MM_HINT_T1);
-    line_ += 64 / static_cast<int>(sizeof(Kv));
-    if (line_ < page * a_.d) return;
+    line_ += 64 / static_cast<int>(sizeof(*a_.k));
+    if (line_ < page * (a_.d + kernels::CacheRow<Kv>::scale)) return;
     line_ = 0;
     token_ += page;
   }

@@ -29,10 +29,13 @@ template <class Level, class T, class Kv> struct VectorMma {
 
   static void pack(const Task& a, int first, int n, Keys* keys, Values* values) {
     for (int t = 0; t < (n + token_step - 1) / token_step * token_step; ++t) {
-      const std::ptrdiff_t at = a.pages[(first + t) / page] * a.page_stride + static_cast<std::ptrdiff_t>((first + t) % page) * a.d;
+      const int token = (first + t) % page, row = token * a.d;
+      const auto* k = a.k + a.pages[(first + t) / page] * a.page_stride;
+      const auto* v = a.v + a.pages[(first + t) / page] * a.page_stride;
+      const V k_scale = S::set(scale_of<Level, Kv>(k, token, a.d)), v_scale = S::set(scale_of<Level, Kv>(v, token, a.d));
       for (int j = 0; j < a.d; j += W) {
-        S::store(keys + t * a.d + j, t < n ? S::load(a.k + at + j) : S::zero());
-        S::store(values + t * a.d + j, t < n ? S::load(a.v + at + j) : S::zero());
+        S::store(keys + t * a.d + j, t < n ? S::load(k + row + j) * k_scale : S::zero());
+        S::store(values + t * a.d + j, t < n ? S::load(v + row + j) * v_scale : S::zero());
       }
     }
   }

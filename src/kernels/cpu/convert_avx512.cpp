@@ -7,4 +7,7 @@ template struct Convert<Avx512, fp16, float>;
 template struct Convert<Avx512, float, bf16>;
 template struct Convert<Avx512, fp16, bf16>;
 
+template struct Quantize<Avx512, bf16, int8>;
+template struct Quantize<Avx512, bf16, fp8_e4m3>;
+
 }  // namespace atom::cpu

@@ -1,8 +1,8 @@
 #pragma once
 // Simd<Level>: float vectors of one instruction-set level, so that one kernel text serves them all.
-// One idea: arithmetic is float; memory is float, bf16 or fp16, converted by load and store. Every function here and every kernel
-// above is a template over the level's tag: code of different levels has different names, so the linker can never hand a
-// function compiled for AVX-512 to a caller that runs without it. For the same reason kernels here call nothing shared and
+// One idea: arithmetic is float; memory is float, bf16, fp16, fp8 or int8, converted by load and store. Every function here and
+// every kernel above is a template over the level's tag: code of different levels has different names, so the linker can never hand
+// a function compiled for AVX-512 to a caller that runs without it. For the same reason kernels here call nothing shared and
 // inline: no std algorithms, no conversions of atom::bf16.
 // To extend: another level is a tag and a Simd of it with the same members.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -90,11 +90,30 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   static V load(const float* p) { return _mm256_loadu_ps(p); }
   static V load(const bf16* p) { return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
   static V load(const fp16* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static V load(const int8* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  /// No NaN: as fp16, whose exponents are 8 higher.
+  static V load(const fp8_e4m3* p) {
+    const __m128i codes = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtph_ps(_mm_and_si128(_mm_slli_epi16(codes, 7), _mm_set1_epi16(static_cast<short>(0xbfff)))) * set(0x1p8f);
+  }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   static void store(bf16* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), upper_halves(round_to_bf16(v))); }
   static void store(int8* p, V v) {  // v: whole numbers in [-128, 127]
     const __m128i words = pack(_mm256_cvtps_epi32(v));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+  }
+  static void store(fp8_e4m3* p, V v) {  // |v| <= 448; as fp8_e4m3 rounds
+    const __m256i u = _mm256_castps_si256(v), mag = _mm256_and_si256(u, _mm256_set1_epi32(0x7fffffff));
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(mag, 20), _mm256_set1_epi32(1));
+    const __m256i normal =
+        _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(mag, odd), _mm256_set1_epi32(0x7ffff - 0x3c000000)), 20);
+    const __m256i small = _mm256_sub_epi32(_mm256_castps_si256(abs(v) + set(0x1p14f)), _mm256_set1_epi32(0x46800000));
+    const __m256i code = _mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(0x3c800000), mag));
+    const __m256i sign = _mm256_and_si256(_mm256_srli_epi32(u, 24), _mm256_set1_epi32(0x80));
+    const __m128i words = pack(_mm256_or_si256(code, sign));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
   }
   template <class P> static V load(const P* p, Tail t) {
     alignas(32) unsigned char whole[width * sizeof(P)] = {};
@@ -241,9 +260,27 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static V load(const float* p) { return _mm512_loadu_ps(p); }
   static V load(const bf16* p) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
   static V load(const fp16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+  static V load(const int8* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+  static V load(const fp8_e4m3* p) {
+    const __m256i codes = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm512_cvtph_ps(_mm256_and_si256(_mm256_slli_epi16(codes, 7), _mm256_set1_epi16(static_cast<short>(0xbfff)))) *
+           set(0x1p8f);
+  }
   static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   static void store(bf16* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), upper_halves(round_to_bf16(v))); }
   static void store(int8* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))); }
+  static void store(fp8_e4m3* p, V v) {
+    const __m512i u = _mm512_castps_si512(v), mag = _mm512_and_si512(u, _mm512_set1_epi32(0x7fffffff));
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(mag, 20), _mm512_set1_epi32(1));
+    const __m512i normal =
+        _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(mag, odd), _mm512_set1_epi32(0x7ffff - 0x3c000000)), 20);
+    const __m512i small = _mm512_sub_epi32(_mm512_castps_si512(abs(v) + set(0x1p14f)), _mm512_set1_epi32(0x46800000));
+    const __m512i code = _mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(mag, _mm512_set1_epi32(0x3c800000)), small);
+    const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(u, 24), _mm512_set1_epi32(0x80));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_or_si512(code, sign)));
+  }
   static V load(const float* p, Tail t) { return _mm512_maskz_loadu_ps(t.mask, p); }
   static V load(const bf16* p, Tail t) { return widen(_mm256_maskz_loadu_epi16(t.mask, p)); }
   static V load(const fp16* p, Tail t) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(t.mask, p)); }

@@ -1,0 +1,155 @@
+#pragma once
+// Batches for tests of paged_attention: a cache in pages, Ref on it, and every Cpu level and wave of the emulator against that.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <numeric>
+#include <string>
+
+#include "atom/ops/attention_cpu.hpp"
+#include "atom/ops/attention_gpu.hpp"
+#include "atom/ops/attention_ref.hpp"
+
+#include "conformance.hpp"
+#include "cpu_setting.hpp"
+#include "emu_setting.hpp"
+
+namespace atom::test {
+
+/// A batch over a cache whose pages lie in random order; whatever no sequence owns is NaN.
+template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}> struct AttentionBatch {
+  using op = kernels::paged_attention<T, Kv, D, F>;
+  using layout = kernels::KvLayout<Kv, D>;
+  struct Sequence {
+    int rows, context;
+  };
+  std::vector<T> q, o;
+  std::vector<typename layout::element> k, v;
+  std::vector<float> sinks;
+  std::vector<int> table, first_row{0}, context;
+  typename op::args args{};
+  float spread;  // of queries and keys
+
+  AttentionBatch(int heads, int kv_heads, const std::vector<Sequence>& seqs, float spread_ = 1, int window = 0) : spread(spread_) {
+    int pages = 3, longest = 1;
+    for (const auto& s : seqs) {
+      first_row.push_back(first_row.back() + s.rows);
+      context.push_back(s.context);
+      pages += (s.context + layout::page - 1) / layout::page;
+      longest = std::max(longest, (s.context + layout::page - 1) / layout::page);
+    }
+    const int rows = first_row.back(), padding = 8;
+    const int ldq = (heads + 2 * kv_heads) * D + padding;
+    q = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ldq), 1, spread);
+    o.assign(static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads * D), T(NAN));
+    k.resize(layout::elements(static_cast<std::size_t>(pages), kv_heads));
+    std::memset(static_cast<void*>(k.data()), 0xff, k.size() * sizeof(k[0]));  // NaN, of every float type
+    v = k;
+    std::vector<int> free(static_cast<std::size_t>(pages));
+    std::iota(free.begin(), free.end(), 0);
+    std::mt19937 generator(2);
+    std::shuffle(free.begin(), free.end(), generator);
+    table.assign(seqs.size() * static_cast<std::size_t>(longest), -1);
+    std::normal_distribution<float> normal;
+    for (std::size_t s = 0; s < seqs.size(); ++s)
+      for (int t = 0; t < seqs[s].context; ++t) {
+        int& entry = table[s * static_cast<std::size_t>(longest) + static_cast<std::size_t>(t / layout::page)];
+        if (entry < 0) entry = free.back(), free.pop_back();
+        for (int h = 0; h < kv_heads; ++h) {
+          float key[D], value[D];
+          for (int i = 0; i < D; ++i) {
+            key[i] = normal(generator) * spread;
+            value[i] = normal(generator);
+          }
+          put(key, k, entry, h, t % layout::page, kv_heads);
+          put(value, v, entry, h, t % layout::page, kv_heads);
+        }
+      }
+    args = {q.data(),
+            o.data(),
+            k.data(),
+            v.data(),
+            table.data(),
+            first_row.data(),
+            context.data(),
+            rows,
+            static_cast<int>(seqs.size()),
+            heads,
+            kv_heads,
+            ldq,
+            longest,
+            1 / std::sqrt(static_cast<float>(D))};
+    args.window = window;
+    if constexpr (F.sinks) {
+      sinks = noise<float>(static_cast<std::size_t>(heads), 9, 3);
+      sinks[0] = 90;  // next to nothing is left for the values
+      sinks.back() = -INFINITY;
+      args.sinks = sinks.data();
+    }
+  }
+
+  static void put(const float (&x)[D], std::vector<typename layout::element>& pages, int page, int head, int token, int kv_heads) {
+    auto* to = pages.data() + layout::at(page, head, token, kv_heads);
+    if constexpr (kernels::has_scales<Kv>) {
+      const float scale = *layout::scale(pages.data(), page, head, token, kv_heads) = quant::codec<Kv>::scale_of(x, D);
+      for (int i = 0; i < D; ++i) to[i] = quant::codec<Kv>::encode(x[i], scale);
+    } else {
+      for (int i = 0; i < D; ++i) to[i] = Kv(x[i]);
+    }
+  }
+
+  std::vector<T> on_ref() {
+    std::fill(o.begin(), o.end(), T(NAN));
+    run_on<op, Ref>({}, args);
+    return o;
+  }
+  std::vector<T> on_cpu(int threads) {
+    std::fill(o.begin(), o.end(), T(NAN));
+    run_on<op, Cpu>(pool(threads, attention_scratch_bytes(args.heads, args.kv_heads, D)), args);
+    return o;
+  }
+  void check() {
+    // bf16 probabilities: each is off by 2^-9 of itself at most, so a weighted mean of N(0, 1) by little more. In float, what a
+    // score of size spread^2 loses in its sum is what its probability is off by.
+    const float absolute = std::same_as<T, bf16> ? 0.01f : 2e-5f + 2e-6f * spread * spread;
+    const std::vector<T> want = on_ref();
+    at_every_level([&] {
+      const std::vector<T> got = on_cpu(2);
+      EXPECT_TRUE(close(got, want, absolute, 2 * ulp<T>));
+      EXPECT_TRUE(identical(on_cpu(1), got));
+      EXPECT_TRUE(identical(on_cpu(3), got));
+    });
+    if constexpr (HasKernel<op, Emu<32>>)
+      if (products() < 500'000)  // what the emulator does in a tenth of a second
+        on_every_wave([&]<class B>(B, typename B::stream machine) {
+          std::fill(o.begin(), o.end(), T(NAN));
+          run_on<op, B>(machine, args);
+          EXPECT_TRUE(close(o, want, absolute, 2 * ulp<T>));
+          return o;
+        });
+  }
+  double products() const {
+    double pairs = 0;
+    for (std::size_t s = 0; s < context.size(); ++s) pairs += double(first_row[s + 1] - first_row[s]) * context[s];
+    return pairs * args.heads * D;
+  }
+};
+
+template <class T_, class Kv_, int D_> struct Key {
+  using T = T_;
+  using Kv = Kv_;
+  static constexpr int D = D_;
+};
+
+template <class K, kernels::AttnFlags F> void check_windows(int group) {
+  for (int window : {1, 5, 16, 40, 128, 300}) {
+    SCOPED_TRACE(std::to_string(group) + " heads, window " + std::to_string(window));
+    using B = AttentionBatch<typename K::T, typename K::Kv, K::D, F>;
+    B(2 * group, 2, {{1, 1}, {16, 16}, {33, 33}, {3, 20}, {40, 130}, {129, 300}}, 1, window).check();
+    B(2 * group, 2, {{1, 1}, {1, 16}, {1, 17}, {1, 129}, {1, 144}, {1, 145}, {1, 513}, {1, 1200}, {0, 30}, {20, 50}}, 1, window)
+        .check();
+  }
+}
+
+}  // namespace atom::test
