@@ -23,25 +23,27 @@ template <NormFlags F, class Q, class T, int N> struct RmsNorm {
     auto& s = cta.template shared<Shared>();
     const int row = cta.block_x(), first = cta.thread() * N, step = cta.threads() * N;
     gpu::vec<float, N> w[held + 1];
-    gpu::vec<T, N> mine[held + 1];
+    gpu::vec<T, N> mine[held + 1], delta[held + 1];
     ATOM_UNROLL for (int i = 0; i < held; ++i) if (first + i * step < a.cols) w[i] = gpu::load_floats<N>(a.w + first + i * step);
     cta.after_previous();
 
     T* const h = F.residual ? gpu::row_of(a.residual, row, a.cols) : nullptr;
     const T* const x = a.x ? gpu::row_of(a.x, row, a.ldx) : nullptr;
     float squares = 0;
-    const auto take = [&](int c) {  // of what is normalised
-      auto v = gpu::load<N>(F.residual ? h + c : x + c);
+    const auto ask = [&](int c, gpu::vec<T, N>& v, gpu::vec<T, N>& d) {
+      v = gpu::load<N>(F.residual ? h + c : x + c);
+      if (F.residual && x) d = gpu::load<N>(x + c);
+    };
+    const auto take = [&](int c, gpu::vec<T, N>& v, const gpu::vec<T, N>& d) {  // v: of what is normalised
       if (F.residual && x) {
-        const auto delta = gpu::load<N>(x + c);
-        ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(static_cast<float>(v.v[i]) + static_cast<float>(delta.v[i]));
+        ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(static_cast<float>(v.v[i]) + static_cast<float>(d.v[i]));
         gpu::store<N>(h + c, v);
       }
       ATOM_UNROLL for (int i = 0; i < N; ++i) squares += static_cast<float>(v.v[i]) * static_cast<float>(v.v[i]);
-      return v;
     };
-    ATOM_UNROLL for (int i = 0; i < held; ++i) if (first + i * step < a.cols) mine[i] = take(first + i * step);
-    for (int c = first + held * step; c < a.cols; c += step) take(c);
+    ATOM_UNROLL for (int i = 0; i < held; ++i) if (first + i * step < a.cols) ask(first + i * step, mine[i], delta[i]);
+    ATOM_UNROLL for (int i = 0; i < held; ++i) if (first + i * step < a.cols) take(first + i * step, mine[i], delta[i]);
+    for (int c = first + held * step; c < a.cols; c += step) ask(c, mine[held], delta[held]), take(c, mine[held], delta[held]);
     const float mean = gpu::block_sum(cta, squares, s.sums) / static_cast<float>(a.cols);
     const float inverse = 1.0f / gpu::sqrt(mean + a.eps);
     const auto weighed = [&](gpu::vec<T, N> v, const gpu::vec<float, N>& by) {
