@@ -42,7 +42,7 @@ class Step {
 
  private:
   Batch batch(int first_seq, int seqs, int at, int rows) {
-    tokens_.clear(), positions_.clear(), slots_.clear(), table_.clear(), context_.clear(), last_.clear();
+    tokens_.clear(), positions_.clear(), slots_.clear(), table_.clear(), context_.clear(), states_.clear(), last_.clear();
     first_row_.assign(1, 0);
     for (int s = first_seq; s < first_seq + seqs; ++s) {
       for (int i = 0; i < rows; ++i) {
@@ -53,6 +53,7 @@ class Step {
       for (int p = 0; p < pages(); ++p) table_.push_back(s * pages() + p);
       first_row_.push_back(first_row_.back() + rows);
       context_.push_back(at + rows);
+      states_.push_back(s);
       last_.push_back(first_row_.back() - 1);
     }
     Batch b;
@@ -62,6 +63,7 @@ class Step {
     b.block_table = table_.data();
     b.first_row = first_row_.data();
     b.context = context_.data();
+    b.states = states_.data();
     b.logit_rows = rows == 1 ? nullptr : last_.data();
     b.rows = seqs * rows;
     b.seqs = b.logits = seqs;
@@ -70,7 +72,7 @@ class Step {
   }
 
   int seqs_, rows_, depth_;
-  std::vector<int> tokens_, positions_, slots_, table_, first_row_, context_, last_;
+  std::vector<int> tokens_, positions_, slots_, table_, first_row_, context_, states_, last_;
 };
 
 struct Kernel {

@@ -23,7 +23,8 @@ constexpr Family families[] = {{model::Arch::llama, "Llama", "llama"},
                                {model::Arch::glm4_moe, "Glm4Moe", "glm4_moe"},
                                {model::Arch::deepseek_v2, "DeepseekV2", "deepseek_v2"},
                                {model::Arch::deepseek_v3, "DeepseekV3", "deepseek_v3"},
-                               {model::Arch::gpt_oss, "GptOss", "gpt_oss"}};
+                               {model::Arch::gpt_oss, "GptOss", "gpt_oss"},
+                               {model::Arch::qwen3_next, "Qwen3Next", "qwen3_next"}};
 
 const Family& family_of(model::Arch arch) { return *std::ranges::find(families, arch, &Family::arch); }
 
@@ -92,10 +93,11 @@ std::string_view family_name(model::Arch arch) { return family_of(arch).name; }
 std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
   check(c, spec);
   // Every member: when ModelSpec gains one, this stops compiling until the member is printed below.
-  const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, mtp_layers, moe] = spec;
+  const auto& [arch, d_model, d_ff, vocab, layers, attn, mlp_bias, tied, mtp_layers, moe, delta] = spec;
   const auto& [heads, kv_heads, head_dim, qk_norm, qkv_bias, o_bias, window, windowed, latent] = attn;
   const auto& [kv_rank, rope, nope, value, q_rank] = latent;
   const auto& [experts, top_k, expert_ff, renormalise, groups, top_groups, shared, dense_layers] = moe;
+  const auto& [key_heads, value_heads, key_dim, value_dim, taps, delta_layers] = delta;
   const auto listed = [&, count = layers](const model::LayerSet& set) {
     std::string list;
     for (int layer = 0; layer < count; ++layer)
@@ -137,7 +139,13 @@ std::string build_header(const BuildChoice& c, const model::ModelSpec& spec) {
       << "                                                 .groups = " << groups << ",\n"
       << "                                                 .top_groups = " << top_groups << ",\n"
       << "                                                 .shared = " << shared << ",\n"
-      << "                                                 .dense_layers = {" << listed(dense_layers) << "}}};\n"
+      << "                                                 .dense_layers = {" << listed(dense_layers) << "}},\n"
+      << "                                         .delta = {.key_heads = " << key_heads << ",\n"
+      << "                                                   .value_heads = " << value_heads << ",\n"
+      << "                                                   .key_dim = " << key_dim << ",\n"
+      << "                                                   .value_dim = " << value_dim << ",\n"
+      << "                                                   .taps = " << taps << ",\n"
+      << "                                                   .layers = {" << listed(delta_layers) << "}}};\n"
       << "  static constexpr model::Parallel parallel{.tp = " << c.tp << (c.ep == 1 ? "" : ", .ep = " + std::to_string(c.ep))
       << "};\n"
       << "  using backend = " << (c.backend == "cpu" ? "Cpu" : "Ref") << ";\n"

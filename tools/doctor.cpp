@@ -38,6 +38,7 @@ std::string name_of(model::Arch arch) {
     case model::Arch::deepseek_v2: return "DeepseekV2";
     case model::Arch::deepseek_v3: return "DeepseekV3";
     case model::Arch::gpt_oss: return "GptOss";
+    case model::Arch::qwen3_next: return "Qwen3Next";
   }
   return "unknown";
 }
@@ -81,7 +82,7 @@ Verdict verdict(const DoctorOptions& o) {
     const engine::Executor dry(options, *o.model.builds);
     const engine::MemoryUse& m = dry.memory();
     v.build = dry.build().name;
-    v.bytes = m.weights + m.weights_in_file + m.kv_cache + m.activations + m.sampling + m.rope_table;
+    v.bytes = m.weights + m.weights_in_file + m.kv_cache + m.states + m.activations + m.sampling + m.rope_table;
     v.context = dry.context_tokens();
     v.available = dry.available_memory();
   } catch (const Error& e) {

@@ -75,6 +75,7 @@ int inspect(const InspectOptions& o) {
     count("weights_bytes", memory.weights);
     count("weights_in_file_bytes", memory.weights_in_file);
     count("kv_cache_bytes", memory.kv_cache);
+    count("states_bytes", memory.states);
     count("activations_bytes", memory.activations);
     count("sampling_bytes", memory.sampling);
     count("rope_table_bytes", memory.rope_table);
@@ -102,6 +103,10 @@ int inspect(const InspectOptions& o) {
       "             activations %.1f MiB, sampling %.1f MiB, rope table %.1f MiB\n",
       mib(memory.weights), mib(memory.weights_in_file), mib(memory.kv_cache), executor.context_tokens(), mib(memory.activations),
       mib(memory.sampling), mib(memory.rope_table));
+  if (memory.states > 0)
+    std::printf(
+        "             recurrent states %.1f MiB for %d sequence%s; they cannot go back: no prefix is reused, no draft verified\n",
+        mib(memory.states), executor.max_seqs(), executor.max_seqs() == 1 ? "" : "s");
   std::printf("\none step of %d token%s on %d cached, per rank:\n", o.rows, o.rows == 1 ? "" : "s", o.context);
   std::printf("%-44s %8s %12s %12s\n", "kernel", "launches", "MB", "MFLOP");
   const auto line = [](const Row& r) {

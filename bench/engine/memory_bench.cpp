@@ -58,7 +58,7 @@ int main(int argc, char** argv) try {
   const double loaded = resident();
   fill(executor, seqs);
   const double full = resident();
-  const double planned = mib(m.weights + m.kv_cache + m.activations + m.sampling + m.rope_table + m.thread_scratch);
+  const double planned = mib(m.weights + m.kv_cache + m.states + m.activations + m.sampling + m.rope_table + m.thread_scratch);
   std::printf(
       "planned  weights %.1f  KV cache %.1f  activations %.1f  thread scratch %.1f  sampling %.1f  rope %.1f  in all %.1f MiB\n",
       mib(m.weights), mib(m.kv_cache), mib(m.activations), mib(m.thread_scratch), mib(m.sampling), mib(m.rope_table), planned);

@@ -23,6 +23,8 @@ const Registry& universal_builds() {
     builds::add_deepseek_v3_ref(r);
     builds::add_gpt_oss_cpu(r);
     builds::add_gpt_oss_ref(r);
+    builds::add_qwen3_next_cpu(r);
+    builds::add_qwen3_next_ref(r);
 #if defined(ATOM_GPU_CUDA) || defined(ATOM_GPU_HIP)
     builds::add_llama_hip(r);
     builds::add_qwen3_hip(r);

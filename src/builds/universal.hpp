@@ -21,11 +21,13 @@ constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
                        .qk_norm = heads.norm,
                        .qkv_bias = dynamic,
                        .o_bias = dynamic,
-                       .window = heads.latent ? 0 : dynamic,
+                       .window = heads.latent || arch == Arch::qwen3_next ? 0 : dynamic,
                        .latent = heads.latent},
               .mlp_bias = dynamic};
-  const bool mixture = arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe || arch == Arch::gpt_oss;
+  const bool mixture = arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe || arch == Arch::gpt_oss ||
+                       arch == Arch::qwen3_next;
   if (mixture || heads.latent) s.moe = any_moe;
+  if (arch == Arch::qwen3_next) s.delta = any_delta;
   return s;
 }
 
@@ -46,7 +48,10 @@ template <Arch A, Heads H> inline constexpr ModelSpec admitted = universal_spec(
 // One build. `Also`: architectures that are the same network with other switches, which are holes here.
 template <template <class> class Net, Heads H, class B, class T, class Body, class Head, class Kv, Arch A, Arch... Also>
 void add_build(engine::Registry& r) {
-  constexpr std::string_view heads = H.latent ? "universal_mla_" : H.dim == 64 ? "universal_d64_" : "universal_d128_";
+  constexpr std::string_view heads = H.latent       ? "universal_mla_"
+                                     : H.dim == 64  ? "universal_d64_"
+                                     : H.dim == 128 ? "universal_d128_"
+                                                    : "universal_d256_";
   Name name{heads, Body::name(), "_", type_name<T>};
   if (!std::same_as<Kv, T>) name += Name{"_kv_", engine::kv_name<Kv>};
   auto v = engine::variant<universal<A, H, B, T, Body, Head, Kv>, Net>(std::string(std::string_view(name)));
@@ -123,6 +128,8 @@ void add_deepseek_v3_cpu(engine::Registry&);
 void add_deepseek_v3_ref(engine::Registry&);
 void add_gpt_oss_cpu(engine::Registry&);
 void add_gpt_oss_ref(engine::Registry&);
+void add_qwen3_next_cpu(engine::Registry&);
+void add_qwen3_next_ref(engine::Registry&);
 // In programs built with ATOM_GPU.
 void add_llama_hip(engine::Registry&);
 void add_qwen3_hip(engine::Registry&);

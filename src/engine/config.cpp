@@ -5,6 +5,7 @@
 
 #include "atom/engine/json.hpp"
 #include "atom/ops/activation_op.hpp"
+#include "atom/ops/delta_net_op.hpp"
 #include "atom/ops/moe_op.hpp"
 
 #include "fields.hpp"
@@ -26,6 +27,7 @@ void read_glm4_moe(Fields&, ModelConfig&);
 void read_deepseek_v2(Fields&, ModelConfig&);
 void read_deepseek_v3(Fields&, ModelConfig&);
 void read_gpt_oss(Fields&, ModelConfig&);
+void read_qwen3_next(Fields&, ModelConfig&);
 void read_mistral(Fields&, ModelConfig&);
 
 constexpr int of_latent = -1;
@@ -46,6 +48,7 @@ constexpr Architecture architectures[] = {
     {"DeepseekV2ForCausalLM", "deepseek_v2", Arch::deepseek_v2, of_latent, read_deepseek_v2},
     {"DeepseekV3ForCausalLM", "deepseek_v3", Arch::deepseek_v3, of_latent, read_deepseek_v3},
     {"GptOssForCausalLM", "gpt_oss", Arch::gpt_oss, 64, read_gpt_oss},
+    {"Qwen3NextForCausalLM", "qwen3_next", Arch::qwen3_next, 256, read_qwen3_next, 0.25},
     {"MistralForCausalLM", "mistral", Arch::llama, 0, read_mistral},
 };
 
@@ -385,6 +388,66 @@ void read_gpt_oss(Fields& fields, ModelConfig& c) {
     for (int layer = 0; layer < c.spec.layers; layer += 2) even.add(layer);
     if (c.spec.attn.window > 0) c.spec.attn.windowed = even;
   }
+}
+
+/// Which layers are delta nets: those that layer_types says, or all but every full_attention_interval'th.
+void read_delta_layers(Fields& fields, model::ModelSpec& spec) {
+  constexpr std::string_view key = "layer_types";
+  const int interval = fields.integer("full_attention_interval", {1, model::most_layers}, 4);
+  const std::vector<std::string> types = fields.texts(key);
+  if (!types.empty() && types.size() != static_cast<std::size_t>(spec.layers)) {
+    return fields.problem(key, "has " + std::to_string(types.size()) + " entries for " + std::to_string(spec.layers) + " layers");
+  }
+  for (int layer = 0; layer < spec.layers; ++layer) {
+    const std::string type = !types.empty()                ? types[static_cast<std::size_t>(layer)]
+                             : (layer + 1) % interval == 0 ? "full_attention"
+                                                           : "linear_attention";
+    if (type == "linear_attention") {
+      spec.delta.layers.add(layer);
+    } else if (type != "full_attention") {
+      return fields.problem(key, in_quotes(type) + " is not supported; full_attention and linear_attention are");
+    }
+  }
+  const int attending = spec.layers - spec.delta.layers.before(spec.layers);
+  if (spec.layers > 0 && (attending == 0 || attending == spec.layers)) {
+    fields.problem(types.empty() ? "full_attention_interval" : key,
+                   "all layers are of one kind; this architecture has both full_attention and linear_attention");
+  }
+}
+
+void read_qwen3_next(Fields& fields, ModelConfig& c) {
+  auto& attn = c.spec.attn;
+  auto& moe = c.spec.moe;
+  auto& delta = c.spec.delta;
+  attn.qkv_bias = attn.o_bias = fields.flag("attention_bias", false);
+  attn.qk_norm = true;
+  if (fields.flag("use_sliding_window", false)) {
+    fields.problem("use_sliding_window", "true is not supported for this architecture");
+  }
+  for (const std::string_view key : {"sliding_window", "max_window_layers"}) static_cast<void>(fields.find(key));  // switched off
+
+  constexpr Range<int> heads{1, 1024};
+  delta.key_heads = fields.integer("linear_num_key_heads", heads, 16);
+  delta.value_heads = fields.integer("linear_num_value_heads", heads, 32);
+  delta.key_dim = fields.integer("linear_key_head_dim", {1, kernels::widest_key}, 128);
+  delta.value_dim = fields.integer("linear_value_head_dim", {1, 1024}, 128);
+  delta.taps = fields.integer("linear_conv_kernel_dim", {1, kernels::most_taps}, 4);
+  if (delta.key_heads > 0 && delta.value_heads % delta.key_heads != 0) {
+    fields.problem("linear_num_value_heads", std::to_string(delta.value_heads) + " value heads cannot be shared out to " +
+                                                 std::to_string(delta.key_heads) + " key heads");
+  }
+  read_delta_layers(fields, c.spec);
+
+  read_experts(fields, moe, "num_experts", 512, 10);
+  moe.d_ff = fields.integer("moe_intermediate_size", {1, 1 << 20}, 512);
+  moe.renormalise = fields.flag("norm_topk_prob", true);
+  const int shared = fields.integer("shared_expert_intermediate_size", {1, 1 << 20}, 512);
+  moe.shared = moe.d_ff > 0 ? shared / moe.d_ff : 0;
+  if (moe.shared * moe.d_ff != shared) {
+    fields.problem("shared_expert_intermediate_size",
+                   std::to_string(shared) + " is no multiple of moe_intermediate_size " + std::to_string(moe.d_ff));
+  }
+  read_dense_layers(fields, c.spec);
 }
 
 }  // namespace

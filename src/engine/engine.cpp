@@ -129,7 +129,7 @@ std::unique_ptr<Sequence> LLMEngine::State::make(const Request& request, const s
   s->blocks.reserve(blocks_for(s->prompt + most));
   if (config.enable_prefix_caching)
     s->salt = request.cache_salt;
-  else if (p.n > 1)
+  else if (p.n > 1 && model.rewinds())
     s->salt = request_id;  // its answers share the prompt's pages, nobody else does
   s->draw.temperature = p.temperature < 1e-5 ? 0 : static_cast<float>(p.temperature);
   s->draw.top_k = p.top_k > 0 ? clamp_to_int(p.top_k, model.vocab()) : 0;
@@ -340,6 +340,10 @@ LLMEngine LLMEngine::load(ExecutorOptions options, const Registry& builds, Engin
   if (config.max_model_len > 0) options.max_model_len = config.max_model_len;
   Tokenizer tokenizer = Tokenizer::from_dir(options.model_dir);
   auto model = std::make_unique<Executor>(options, builds);
+  if (options.progress && config.enable_prefix_caching && !model->rewinds())
+    options.progress->warn(options.model_dir +
+                           ": the model carries a state from token to token, which no page holds: prompts are " +
+                           "computed whole, also where they begin alike (enable_prefix_caching)");
   if (options.progress && tokenizer.vocab_size() > model->vocab())
     options.progress->warn(options.model_dir + "/tokenizer.json: its ids end at " + std::to_string(tokenizer.vocab_size() - 1) +
                            ", the model's embedding at " + std::to_string(model->vocab() - 1) +

@@ -74,7 +74,7 @@ std::size_t blocks_that_fit(const Config& c, const MemoryUse& one_page) {
   const MemoryUse& m = one_page;
   const std::size_t rope = m.rope_table / page * static_cast<std::size_t>(c.max_model_len);
   const std::size_t rounding = Block::rounded(1) * (4 * static_cast<std::size_t>(c.tensor_parallel_size) + 4);
-  const std::size_t others = m.weights + m.activations + m.thread_scratch + m.sampling + rope + rounding;
+  const std::size_t others = m.weights + m.states + m.activations + m.thread_scratch + m.sampling + rope + rounding;
   return c.memory_limit > others ? (c.memory_limit - others) / std::max<std::size_t>(m.kv_cache, 1) : 0;
 }
 
@@ -175,6 +175,9 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
   c.build = dry.build().name;
   if (c.speculative_config.method.empty() && c.speculative_config != SpeculativeConfig())
     c.warnings.emplace_back("speculative_config: has no effect without a method; name one, ngram or mtp");
+  if (c.enable_prefix_caching && !dry.rewinds())
+    c.warnings.emplace_back(
+        "enable_prefix_caching: off, because this model carries a state from token to token, and no page holds it");
   c.memory_limit = static_cast<std::size_t>(static_cast<double>(dry.available_memory()) * c.gpu_memory_utilization);
   check_graphs(c.compilation_config, *dry.build().device);
   decide_level(c, dry.build());
@@ -187,7 +190,8 @@ Config resolve(const EngineArgs& args, const Registry& builds) {
                                                                .context_tokens = c.num_kvcache_blocks * page,
                                                                .max_rows = std::max(c.max_num_batched_tokens, c.max_num_seqs),
                                                                .max_seqs = c.max_num_seqs,
-                                                               .max_logits = logit_rows(c)});
+                                                               .max_logits = logit_rows(c),
+                                                               .rewinds = dry.rewinds()});
   return c;
 }
 

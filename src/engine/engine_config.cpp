@@ -36,7 +36,7 @@ void check(const SpeculativeConfig& s) {
 }  // namespace
 
 ModelLimits limits_of(const StepModel& m) {
-  return {m.vocab(), m.max_position(), m.context_tokens(), m.max_rows(), m.max_seqs(), m.max_logits()};
+  return {m.vocab(), m.max_position(), m.context_tokens(), m.max_rows(), m.max_seqs(), m.max_logits(), m.rewinds()};
 }
 
 int logit_rows(const EngineConfig& c) noexcept {
@@ -51,6 +51,13 @@ EngineConfig resolve(EngineConfig c, const ModelLimits& model) {
     refuse("max_num_batched_tokens", std::to_string(c.max_num_batched_tokens) + " is less than max_num_seqs " +
                                          std::to_string(c.max_num_seqs) + ": a step must have a token for every sequence");
   check(c.speculative_config);
+  if (!model.rewinds) {
+    if (!c.speculative_config.method.empty())
+      refuse("speculative_config.method", c.speculative_config.method +
+                                              ": drafts that turn out wrong cannot be taken back, because "
+                                              "this model carries a state from token to token; leave the method out");
+    c.enable_prefix_caching = false;  // pages are worth nothing without the state behind them
+  }
   if (logit_rows(c) > model.max_logits)
     refuse("num_speculative_tokens", std::to_string(c.speculative_config.num_speculative_tokens) + " for each of " +
                                          std::to_string(c.max_num_seqs) + " sequences need " + std::to_string(logit_rows(c)) +

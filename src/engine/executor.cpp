@@ -21,7 +21,7 @@ struct RankState {
   model::ParamTable parameters;
   DeviceRequest request;
   std::vector<std::byte> tables;  // of modules, as the device has them
-  std::size_t kv_bytes = 0, scratch_bytes = 0, hidden_bytes = 0;
+  std::size_t kv_bytes = 0, state_bytes = 0, scratch_bytes = 0, hidden_bytes = 0;
 };
 
 std::size_t table_bytes(const model::ParamTable& parameters) {
@@ -54,6 +54,7 @@ void check_ranks(const model::ModelSpec& s, int tp, bool expert_parallel) {
   if (s.attn.kv_heads % tp != 0 && tp % s.attn.kv_heads != 0)
     refuse("must divide the model's " + std::to_string(s.attn.kv_heads) + " KV heads, or be a multiple of them");
   if (s.d_ff % tp != 0) refuse("must divide intermediate_size " + std::to_string(s.d_ff));
+  if (s.delta && s.delta.key_heads % tp != 0) refuse("must divide linear_num_key_heads " + std::to_string(s.delta.key_heads));
   if (s.moe.d_ff * s.moe.shared % tp != 0)
     refuse("must divide the shared experts' intermediate size " + std::to_string(s.moe.d_ff * s.moe.shared));
   if (expert_parallel && s.moe.experts == 0)
@@ -93,6 +94,7 @@ std::string mib(std::size_t bytes) { return std::to_string((bytes + (std::size_t
                      (on_host ? ":" : " of the GPU's:");
   text += line("weights         ", m.weights);
   text += line("KV cache        ", m.kv_cache) + " for " + std::to_string(context) + " tokens";
+  if (m.states > 0) text += line("states          ", m.states) + " of the sequences that run at once (--max-num-seqs)";
   text += line("activations     ", m.activations);
   if (on_host) text += line("thread scratch  ", m.thread_scratch);
   text += line("sampling        ", m.sampling) + line("rope table      ", m.rope_table);
@@ -156,10 +158,11 @@ struct Executor::State {
 Executor::Executor(const ExecutorOptions& options, const Registry& builds) : state_(std::make_unique<State>(options)) {
   State& s = *state_;
   const model::ModelSpec& spec = s.config.spec;
-  const int tp = options.tensor_parallel_size, drafts = options.draft_layers, cached_layers = spec.layers + drafts;
+  const int tp = options.tensor_parallel_size, drafts = options.draft_layers,
+            cached_layers = model::cached_layers(spec, spec.layers + drafts);
   check_ranks(spec, tp, options.expert_parallel);
   const int ep = options.expert_parallel ? tp : 1;
-  if (drafts < 0 || drafts > spec.mtp_layers || cached_layers > model::most_layers)
+  if (drafts < 0 || drafts > spec.mtp_layers || spec.layers + drafts > model::most_layers)
     throw Error(options.model_dir + "/config.json: num_nextn_predict_layers: " + std::to_string(spec.mtp_layers) + ", and " +
                 std::to_string(drafts) + " of them would have to draft" + otherwise);
   s.draft_layers = drafts;
@@ -208,6 +211,8 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     if (r == 0) s.parameters = count_parameters(spec, rank.parameters);
     rank.kv_bytes =
         rank.model->kv_bytes_per_token() * static_cast<std::size_t>(s.context_tokens) * static_cast<std::size_t>(cached_layers);
+    rank.state_bytes = rank.model->state_floats() * sizeof(float) * static_cast<std::size_t>(options.max_seqs) *
+                       static_cast<std::size_t>(spec.layers - model::cached_layers(spec, spec.layers));
     const Batch largest = largest_batch(options);
     rank.scratch_bytes =
         std::max(rank.model->plan(largest).scratch_bytes, drafts ? rank.model->plan_draft(largest).scratch_bytes : 0);
@@ -217,9 +222,10 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     const std::size_t tables = table_bytes(rank.parameters);
     s.memory.weights += tables;
     s.memory.kv_cache += rank.kv_bytes;
+    s.memory.states += rank.state_bytes;
     s.memory.activations += rank.scratch_bytes + rank.hidden_bytes;
-    taken += Block::rounded(rank.kv_bytes) + Block::rounded(rank.scratch_bytes) + Block::rounded(rank.hidden_bytes) + tables +
-             kind.plan(rank.request, rank.parameters, weights, s.memory);
+    taken += Block::rounded(rank.kv_bytes) + Block::rounded(rank.state_bytes) + Block::rounded(rank.scratch_bytes) +
+             Block::rounded(rank.hidden_bytes) + tables + kind.plan(rank.request, rank.parameters, weights, s.memory);
   }
   if (options.dry) return;
   const auto share = [&] { return static_cast<std::size_t>(static_cast<double>(kind.available()) * options.memory_share); };
@@ -240,6 +246,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     rank.device = kind.open(rank.request);
     Device& device = *rank.device;
     std::byte* kv = device.allocate(rank.kv_bytes, "KV cache");
+    std::byte* states = rank.state_bytes > 0 ? device.allocate(rank.state_bytes, "recurrent states") : nullptr;
     std::byte* scratch = device.allocate(rank.scratch_bytes, "activations");
     std::byte* hidden = drafts ? device.allocate(rank.hidden_bytes, "activations") : nullptr;
     device.load(rank.parameters, weights_of(r));
@@ -250,6 +257,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
                         scratch,
                         rank.scratch_bytes,
                         {kv, rank.kv_bytes / static_cast<std::size_t>(cached_layers) / 2},
+                        {reinterpret_cast<float*>(states), rank.model->state_floats(), options.max_seqs},
                         reinterpret_cast<const float*>(device.share(s.rope.data(), s.memory.rope_table, "rope table")),
                         hidden,
                         kind.host_memory});
@@ -295,6 +303,7 @@ int Executor::max_rows() const { return state_->limits.rows; }
 int Executor::max_seqs() const { return state_->limits.seqs; }
 int Executor::max_logits() const { return state_->limits.logits; }
 int Executor::draft_layers() const { return state_->draft_layers; }
+bool Executor::rewinds() const { return state_->ranks.front().model->state_floats() == 0; }
 const MemoryUse& Executor::memory() const { return state_->memory; }
 Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }
 

@@ -35,7 +35,7 @@ struct Part {
 
 struct Item {
   ParamRef* ref = nullptr;
-  Part parts[3];
+  Part parts[4];
   int part_count = 0;
   int rows = 0, cols = 0;  // this rank's shape
   bool in_file = false;
@@ -81,6 +81,22 @@ bool converts(DType from, const ParamRef& to) {
   return from == to.dtype || (is_float(from) && (to.encode || to.dtype == DType::f32));
 }
 
+// The parts of a parameter that lie in one tensor with part i of it.
+struct Sharing {
+  std::int64_t sizes[4] = {}, rows = 0;
+  std::size_t count = 0, mine = 0;
+  [[nodiscard]] std::span<const std::int64_t> parts() const { return {sizes, count}; }
+};
+Sharing sharing(const model::ModelSpec& whole, const ParamRef& ref, const model::Packed* pack, int i) {
+  Sharing s;
+  for (int j = 0; j < std::max(1, axis_count(ref.rows)); ++j) {
+    if (j != i && pack && pack->parts[j] != pack->parts[i]) continue;
+    if (j == i) s.mine = s.count;
+    s.rows += s.sizes[s.count++] = model::size(whole, ref.rows.parts[j]);
+  }
+  return s;
+}
+
 // One item for each parameter that the model has; find(parameter, part, name, shape) is where in a checkpoint it comes from.
 template <class Find>
 std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model::ParamTable& table, Find&& find) {
@@ -98,10 +114,12 @@ std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model
     for (int i = 0; i < item.part_count; ++i) {
       const bool tied = whole.tied && ref.name == head_name;
       const std::string name = tied ? std::string(embedding_name) : pack ? part_name(ref.name, pack->parts[i]) : ref.name;
-      const std::int64_t want[2] = {model::size(whole, ref.rows.parts[i]), model::size(whole, ref.cols.parts[0])};
+      const Sharing with = sharing(whole, ref, pack, i);
+      const std::int64_t want[2] = {with.rows, model::size(whole, ref.cols.parts[0])};
       const std::span<const std::int64_t> shape(want, ref.cols.parts[0] == Axis::none ? 1 : 2);
       const Share rows = row_share(whole, rank, ref, i);
       item.parts[i] = {find(ref, i, name, shape), rows, cols, item.rows};
+      item.parts[i].from.take_turns(with.parts(), with.mine, model::size(whole, ref.rows.turns));
       item.rows += rows.count;
     }
     items.push_back(item);
@@ -109,9 +127,10 @@ std::vector<Item> itemize(const model::ModelSpec& whole, model::Rank rank, model
   return items;
 }
 
-// "model.layers.46.mlp.gate.weight": of a layer behind the last, which drafts tokens.
+// "model.layers.46.mlp.gate.weight", "mtp.fc.weight": of a layer behind the last, which drafts tokens.
 bool drafts(const model::ModelSpec& whole, std::string_view name) {
   constexpr std::string_view layers = "model.layers.";
+  if (name.starts_with("mtp.")) return true;
   if (!name.starts_with(layers)) return false;
   name.remove_prefix(layers.size());
   int layer = 0;
@@ -156,10 +175,11 @@ std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& 
       return from;
     };
     const auto element = [&](std::int64_t each_row, std::int64_t each_column) {
-      from.row = static_cast<std::size_t>((ref.alternate ? parts : 1) * each_row);
+      from.row = static_cast<std::size_t>(each_row);
       from.col = static_cast<std::size_t>(each_column);
-      from.first =
-          static_cast<std::size_t>((ref.expert * rows * (scales ? 1 : cols)) + part * (ref.alternate ? 1 : shape[0]) * each_row);
+      from.first = static_cast<std::size_t>(ref.expert * rows * (scales ? 1 : cols));
+      const std::vector<std::int64_t> sizes(static_cast<std::size_t>(parts), shape[0]);
+      from.take_turns(sizes, static_cast<std::size_t>(part), model::size(whole, ref.rows.turns));
       return from;
     };
     if (scales) {
@@ -200,7 +220,7 @@ std::vector<Item> account(const Checkpoint& checkpoint, const model::ModelSpec& 
       return TensorRows{};
     }
     used.insert(t->name);
-    if (!std::ranges::equal(t->shape(), shape))
+    if (!has_shape(*t, shape))
       add(*t, "shape " + shape_text(t->shape()) + ", config.json asks for " + shape_text(shape));
     else
       expect_type(*t, t->dtype, ref);
@@ -305,10 +325,11 @@ void copy_rows(const Item& item, const Part& part, std::byte* base, int begin, i
     if (ref.encode) {
       to_floats(from, type, full, floats);
       ref.encode(floats, full, part.cols.begin, item.cols, to, reinterpret_cast<float*>(base + item.scale_at) + r);
-    } else if (type == ref.dtype) {
+    } else if (type == ref.dtype && !ref.map) {
       std::memcpy(to, mine, row_bytes);
     } else {
       to_floats(mine, type, item.cols, floats);
+      if (ref.map) std::transform(floats, floats + item.cols, floats, ref.map);
       std::memcpy(to, floats, row_bytes);
     }
   }
@@ -382,8 +403,8 @@ Placed place(std::vector<Item> items) {
     const TensorRows& from = item.parts[0].from;
     const auto element = static_cast<std::size_t>(size_of(ref.dtype));
     const std::size_t plain = static_cast<std::size_t>(item.rows) * static_cast<std::size_t>(item.cols) * element;
-    item.in_file = !item.period && !ref.layout && !ref.encode && item.part_count == 1 && from.dtype == ref.dtype && from.dense() &&
-                   item.cols == from.cols && reinterpret_cast<std::uintptr_t>(from.tensor->data) % element == 0;
+    item.in_file = !item.period && !ref.layout && !ref.encode && !ref.map && item.part_count == 1 && from.dtype == ref.dtype &&
+                   from.dense() && item.cols == from.cols && reinterpret_cast<std::uintptr_t>(from.tensor->data) % element == 0;
     if (item.in_file) {
       p.bytes.in_file += plain;
       continue;
@@ -454,8 +475,7 @@ Block load_weights(const Checkpoint& checkpoint, const model::ModelSpec& whole, 
   const bool drafting = std::ranges::any_of(table, [&](const ParamRef& ref) { return drafts(whole, ref.name); });
   if (progress && unused > 0 && !drafting)
     progress->warn(std::string(checkpoint.file_of(tensors.front()->name)) + ": " + std::to_string(unused) +
-                   " tensors of layers from " + std::to_string(whole.layers) +
-                   " on (multi-token prediction) are left out; answers are the same without them");
+                   " tensors of layers behind the last (multi-token prediction) are left out; answers are the same without them");
   return load(placed, &checkpoint, false, pool, progress);
 }
 

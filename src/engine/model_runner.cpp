@@ -21,6 +21,7 @@ ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockMana
   table_.resize(seqs * static_cast<std::size_t>(blocks_for(config.max_model_len)));
   first_row_.resize(seqs + 1);
   context_.resize(seqs);
+  states_.resize(seqs);
   result_.resize(seqs);
   for (auto* array : {&logit_rows_, &drawn_}) array->resize(logits);
   params_.resize(logits);
@@ -54,7 +55,8 @@ void ModelRunner::build(std::span<const Scheduled> step) noexcept {
             .block_table = table_.data(),
             .first_row = first_row_.data(),
             .context = context_.data(),
-            .logit_rows = logit_rows_.data()};
+            .logit_rows = logit_rows_.data(),
+            .states = states_.data()};
   for (const Scheduled& part : step) batch_.table_stride = std::max(batch_.table_stride, part.sequence->blocks.size());
   for (const Scheduled& part : step) {
     add(part, batch_.seqs++);
@@ -78,6 +80,7 @@ void ModelRunner::add(const Scheduled& part, int index) noexcept {
   std::ranges::copy(pages, table_.begin() + static_cast<std::ptrdiff_t>(i) * batch_.table_stride);
   first_row_[i] = first;
   context_[i] = s.computed + rows;
+  states_[i] = s.place;
   first_row_[i + 1] = batch_.rows = first + rows;
 }
 
@@ -93,6 +96,7 @@ void ModelRunner::pad() noexcept {
     slots_[i] = block * page;
     table_[i * static_cast<std::size_t>(b.table_stride)] = block;
     context_[i] = 1;
+    states_[i] = -1;
     logit_rows_[i] = b.seqs;
     first_row_[i + 1] = b.seqs + 1;
   }

@@ -21,6 +21,7 @@ std::string describe(const model::ModelSpec& s) {
       case model::Arch::deepseek_v2: return "DeepSeek-V2";
       case model::Arch::deepseek_v3: return "DeepSeek-V3";
       case model::Arch::gpt_oss: return "GPT-OSS";
+      case model::Arch::qwen3_next: return "Qwen3-Next";
     }
     return "?";
   }();

@@ -13,6 +13,7 @@ constexpr int page = kernels::page_tokens;
 Scheduler::Scheduler(const EngineConfig& config, BlockManager& blocks) : config_(config), blocks_(blocks) {
   running_.reserve(static_cast<std::size_t>(config.max_num_seqs));
   step_.reserve(static_cast<std::size_t>(config.max_num_seqs));
+  for (int place = config.max_num_seqs; place-- > 0;) places_.push_back(place);  // place 0 is taken first
 }
 
 void Scheduler::add(Sequence& s) noexcept {
@@ -35,12 +36,19 @@ void Scheduler::unlink(Sequence& s) noexcept {
 }
 
 void Scheduler::remove(Sequence& s) noexcept {
-  if (s.state == SequenceState::running)
+  if (s.state == SequenceState::running) {
     running_.erase(std::ranges::find(running_, &s));
-  else
+    leave(s);
+  } else {
     unlink(s);
+  }
   blocks_.release(s.blocks);
   s.state = SequenceState::finished;
+}
+
+void Scheduler::leave(Sequence& s) noexcept {
+  places_.push_back(s.place);
+  s.place = -1;
 }
 
 std::span<const Scheduled> Scheduler::schedule(double now) noexcept {
@@ -106,6 +114,8 @@ void Scheduler::admit() noexcept {
     if (s.preemptions == 0) s.answer.output.num_cached_tokens = s.computed;
     unlink(s);
     s.state = SequenceState::running;
+    s.place = places_.back();
+    places_.pop_back();
     running_.insert(std::ranges::upper_bound(running_, s.id, {}, [](const Sequence* r) { return r->id; }), &s);
     run(s, tokens);
     keep += needs_page(s);
@@ -129,6 +139,7 @@ int Scheduler::make_room(Sequence& s, int drafts) noexcept {
 void Scheduler::preempt(Sequence& s) noexcept {
   ATOM_ASSERT(&s == running_.back(), "the newest sequence is preempted first");
   running_.pop_back();
+  leave(s);
   blocks_.release(s.blocks);
   s.computed = 0;
   s.drafts.clear();  // a restart ends with a draw, behind which there are others

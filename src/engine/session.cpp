@@ -59,6 +59,7 @@ float* Session::step(std::span<const int> tokens, int logits) noexcept {
   b.table_stride = static_cast<int>(pages_.size());
   b.first_row = first_row_;
   b.context = &context_;
+  b.states = &state_;
   b.logit_rows = logits == rows ? nullptr : &last_row_;
   b.rows = rows;
   b.seqs = 1;

@@ -1,7 +1,9 @@
 #include "tensor_rows.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 namespace atom::engine {
 
@@ -10,9 +12,8 @@ namespace {
 template <class Bits> void gather(const TensorRows& rows, std::size_t begin, std::size_t count, std::byte* to) {
   const auto cols = static_cast<std::size_t>(rows.cols);
   for (std::size_t c = 0; c < cols; ++c) {  // rows inside: they are neighbours in the file
-    const std::byte* from = rows.at(begin) + c * rows.col * sizeof(Bits);
     for (std::size_t r = 0; r < count; ++r)
-      std::memcpy(to + (r * cols + c) * sizeof(Bits), from + r * rows.row * sizeof(Bits), sizeof(Bits));
+      std::memcpy(to + (r * cols + c) * sizeof(Bits), rows.at(begin + r) + c * rows.col * sizeof(Bits), sizeof(Bits));
   }
 }
 
@@ -39,6 +40,28 @@ std::int64_t row_count(const model::ModelSpec& whole, const model::ParamRef& ref
 
 }  // namespace
 
+void TensorRows::take_turns(std::span<const std::int64_t> sizes, std::size_t i, std::int64_t turns) {
+  const auto of_turn = [&](std::size_t begin, std::size_t end) {
+    return static_cast<std::size_t>(std::accumulate(sizes.begin() + static_cast<std::ptrdiff_t>(begin),
+                                                    sizes.begin() + static_cast<std::ptrdiff_t>(end), std::int64_t{0}) /
+                                    turns);
+  };
+  if (sizes.size() == 1) return;
+  first += of_turn(0, i) * row;
+  if (turns == 1) return;
+  turn = of_turn(i, i + 1);
+  period = of_turn(0, sizes.size());
+  if (turn > 1) return;
+  row *= period;  // every so many rows: a stride
+  turn = period = 0;
+}
+
+bool has_shape(const NamedTensor& t, std::span<const std::int64_t> shape) {
+  const auto dims = t.shape();
+  if (dims.size() == 3 && dims[1] == 1 && shape.size() == 2) return dims[0] == shape[0] && dims[2] == shape[1];
+  return std::ranges::equal(dims, shape);
+}
+
 void TensorRows::read(std::size_t begin, std::size_t count, std::byte* to) const {
   if (!scales) {
     const auto size = size_of(dtype);
@@ -48,7 +71,7 @@ void TensorRows::read(std::size_t begin, std::size_t count, std::byte* to) const
   }
   const auto groups = static_cast<std::size_t>(cols) / 32;
   for (std::size_t r = 0; r < count; ++r) {
-    const std::size_t at = first + (begin + r) * row;
+    const std::size_t at = place(begin + r);
     unpack_mxfp4(tensor->data + at * groups * 16, scales->data + at * groups, static_cast<int>(groups),
                  reinterpret_cast<bf16*>(to) + r * static_cast<std::size_t>(cols));
   }

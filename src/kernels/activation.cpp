@@ -36,6 +36,15 @@ void impl<kernels::gate_mul<A, Q, T>, Cpu>::run(Cpu::stream pool, const typename
   }
 }
 
+template <cpu::Activation T>
+void impl<kernels::sigmoid_gate<T>, Cpu>::run(Cpu::stream pool, const typename kernels::sigmoid_gate<T>::args& a) noexcept {
+  const auto gate = cpu::in_force(cpu::Activations<cpu::Avx2, T>::sigmoid_gate, cpu::Activations<cpu::Avx512, T>::sigmoid_gate,
+                                  cpu::Activations<cpu::Avx512Bf16, T>::sigmoid_gate);
+  cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) { gate(a, first, count); });
+}
+
+template struct impl<kernels::sigmoid_gate<float>, Cpu>;
+template struct impl<kernels::sigmoid_gate<bf16>, Cpu>;
 template struct impl<kernels::gate_mul<activation::Silu, quant::Keep, float>, Cpu>;
 template struct impl<kernels::gate_mul<activation::Silu, quant::Keep, bf16>, Cpu>;
 template struct impl<kernels::gate_mul<activation::Silu, quant::PerToken<int8>, float>, Cpu>;

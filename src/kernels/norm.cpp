@@ -20,6 +20,13 @@ void impl<kernels::rmsnorm<F, Q, T>, Cpu>::run(Cpu::stream pool, const typename 
 }
 
 template <cpu::Activation T>
+void impl<kernels::gated_rmsnorm<T>, Cpu>::run(Cpu::stream pool, const typename kernels::gated_rmsnorm<T>::args& a) noexcept {
+  const auto gated =
+      cpu::in_force(cpu::Norms<cpu::Avx2, T>::gated, cpu::Norms<cpu::Avx512, T>::gated, cpu::Norms<cpu::Avx512Bf16, T>::gated);
+  cpu::for_rows(pool, a.rows, a.heads * a.cols, [&](int first, int count) { gated(a, first, count); });
+}
+
+template <cpu::Activation T>
 void impl<kernels::layernorm<T>, Cpu>::run(Cpu::stream pool, const typename kernels::layernorm<T>::args& a) noexcept {
   const auto layer =
       cpu::in_force(cpu::Norms<cpu::Avx2, T>::layer, cpu::Norms<cpu::Avx512, T>::layer, cpu::Norms<cpu::Avx512Bf16, T>::layer);
@@ -38,6 +45,8 @@ template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true},
 template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true}, Keep, bf16>, Cpu>;
 template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true}, PerToken<int8>, float>, Cpu>;
 template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true}, PerToken<int8>, bf16>, Cpu>;
+template struct impl<kernels::gated_rmsnorm<float>, Cpu>;
+template struct impl<kernels::gated_rmsnorm<bf16>, Cpu>;
 template struct impl<kernels::layernorm<float>, Cpu>;
 template struct impl<kernels::layernorm<bf16>, Cpu>;
 

@@ -12,9 +12,18 @@ namespace atom {
 template <cpu::Activation T, int D, kernels::RopeFlags F>
 void impl<kernels::rope<T, D, F>, Cpu>::run(Cpu::stream pool, const typename kernels::rope<T, D, F>::args& a) noexcept {
   static_assert(D <= cpu::widest_head);
-  const cpu::RopeRows<T> rows{
-      a.qkv, a.positions,  a.cos_sin, F.qk_norm ? a.q_norm : nullptr, F.qk_norm ? a.k_norm : nullptr, D, a.heads, a.kv_heads,
-      a.ld,  a.rotary_dim, a.eps};
+  const cpu::RopeRows<T> rows{a.qkv,
+                              a.positions,
+                              a.cos_sin,
+                              F.qk_norm ? a.q_norm : nullptr,
+                              F.qk_norm ? a.k_norm : nullptr,
+                              D,
+                              a.heads,
+                              a.kv_heads,
+                              a.ld,
+                              a.rotary_dim,
+                              a.eps,
+                              F.once};
   const auto rotate =
       cpu::in_force(cpu::Rope<cpu::Avx2, T>::rotate, cpu::Rope<cpu::Avx512, T>::rotate, cpu::Rope<cpu::Avx512Bf16, T>::rotate);
   cpu::for_rows(pool, a.rows, (a.heads + a.kv_heads) * D, [&](int first, int count) { rotate(rows, first, count); });
@@ -75,6 +84,11 @@ template struct impl<kernels::rope<bf16, 64, RopeFlags{.qk_norm = true}>, Cpu>;
 template struct impl<kernels::rope<bf16, 96, RopeFlags{.qk_norm = true}>, Cpu>;
 template struct impl<kernels::rope<bf16, 128, RopeFlags{.qk_norm = true}>, Cpu>;
 template struct impl<kernels::rope<bf16, 256, RopeFlags{.qk_norm = true}>, Cpu>;
+
+template struct impl<kernels::rope<float, 64, RopeFlags{.qk_norm = true, .once = true}>, Cpu>;
+template struct impl<kernels::rope<float, 256, RopeFlags{.qk_norm = true, .once = true}>, Cpu>;
+template struct impl<kernels::rope<bf16, 64, RopeFlags{.qk_norm = true, .once = true}>, Cpu>;
+template struct impl<kernels::rope<bf16, 256, RopeFlags{.qk_norm = true, .once = true}>, Cpu>;
 
 template struct impl<kernels::kv_write<float, float, 16>, Cpu>;
 template struct impl<kernels::kv_write<float, float, 32>, Cpu>;

@@ -44,6 +44,7 @@ std::size_t published_parameters(const std::string& model) {
   if (model == "DeepSeek-V3") return 671'026'419'200;
   if (model == "gpt-oss-20b") return 20'914'757'184;
   if (model == "gpt-oss-120b") return 116'829'156'672;
+  if (model == "Qwen3-Next-80B-A3B-Instruct") return 79'674'391'296;
   return 0;
 }
 
@@ -65,6 +66,7 @@ std::string plan_text(const Executor& executor) {
   line("parameters", executor.parameters());
   line("bytes of weights", m.weights);
   line("bytes of KV cache for 4096 tokens", m.kv_cache);
+  if (m.states > 0) line("bytes of recurrent states for 16 sequences", m.states);
   line("bytes of activations for 512 rows", m.activations);
   for (const auto& [rows, context] : {std::pair{1, 1000}, std::pair{64, 64}}) {
     const int first_row[] = {0, rows}, last = rows - 1;

@@ -336,7 +336,7 @@ TEST(Config, FallsBackToModelType) {
   const std::string supported =
       "; supported: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
       "MixtralForCausalLM, Qwen3MoeForCausalLM, Glm4MoeForCausalLM, DeepseekV2ForCausalLM, DeepseekV3ForCausalLM, "
-      "GptOssForCausalLM, MistralForCausalLM";
+      "GptOssForCausalLM, Qwen3NextForCausalLM, MistralForCausalLM";
   EXPECT_EQ(error("x", {{"architectures", "null"}}), "config.json: model_type: missing" + supported);
   EXPECT_EQ(error("GPT2", {{"model_type", "\"llama\""}}),
             "config.json: architectures: \"GPT2ForCausalLM\" is not supported" + supported)
@@ -478,6 +478,48 @@ TEST(Config, ReadsGptOss) {
   EXPECT_EQ(refused("swiglu_limit", "10.0"), "config.json: swiglu_limit: only 7 is supported");
   EXPECT_EQ(refused("quantization_config", R"({"quant_method":"fp8"})"),
             "config.json: quantization_config: quantised checkpoints are not supported; use the original bfloat16 checkpoint");
+}
+
+TEST(Config, ReadsQwen3Next) {
+  const ModelConfig c = read_config(data + "qwen3_next");
+  EXPECT_EQ(c.spec.arch, Arch::qwen3_next);
+  EXPECT_EQ(c.spec.attn, (model::AttnSpec{.heads = 2, .kv_heads = 1, .head_dim = 64, .qk_norm = true}));
+  EXPECT_EQ(c.spec.moe, (model::MoeSpec{.experts = 4, .top_k = 2, .d_ff = 32, .renormalise = 1, .shared = 1}));
+  EXPECT_EQ(c.spec.delta,
+            (model::DeltaSpec{.key_heads = 2, .value_heads = 4, .key_dim = 32, .value_dim = 32, .taps = 4, .layers = {0, 1, 2}}));
+  EXPECT_EQ(c.numbers.rope.rotary_dim, 16);
+  EXPECT_TRUE(c.unknown_keys.empty());
+
+  const auto with = [](std::vector<std::pair<std::string, std::string>> changes) {
+    changes.emplace_back("num_hidden_layers", "6");
+    return read("Qwen3Next", changes).spec;
+  };
+  const model::ModelSpec plain = with({});
+  EXPECT_EQ(plain.attn.head_dim, 256);
+  EXPECT_EQ(plain.delta,
+            (model::DeltaSpec{
+                .key_heads = 16, .value_heads = 32, .key_dim = 128, .value_dim = 128, .taps = 4, .layers = {0, 1, 2, 4, 5}}));
+  EXPECT_EQ(plain.moe, (model::MoeSpec{.experts = 512, .top_k = 10, .d_ff = 512, .renormalise = 1, .shared = 1}));
+  EXPECT_EQ(with({{"full_attention_interval", "2"}}).delta.layers, (model::LayerSet{0, 2, 4}));
+  EXPECT_EQ(with({{"shared_expert_intermediate_size", "1024"}, {"mlp_only_layers", "[1]"}}).moe.shared, 2);
+
+  const auto refused = [](const char* key, const char* value) {
+    return error("Qwen3Next", {{"num_hidden_layers", "6"}, {key, value}});
+  };
+  EXPECT_EQ(refused("full_attention_interval", "7"),
+            "config.json: full_attention_interval: all layers are of one kind; this architecture has both full_attention and "
+            "linear_attention");
+  EXPECT_EQ(refused("layer_types", R"(["full_attention"])"), "config.json: layer_types: has 1 entries for 6 layers");
+  EXPECT_EQ(error("Qwen3Next", {{"layer_types", R"(["linear_attention","sliding_attention"])"}}),
+            "config.json: layer_types: \"sliding_attention\" is not supported; full_attention and linear_attention are");
+  EXPECT_EQ(refused("use_sliding_window", "true"), "config.json: use_sliding_window: true is not supported for this architecture");
+  EXPECT_EQ(refused("linear_num_value_heads", "24"),
+            "config.json: linear_num_value_heads: 24 value heads cannot be shared out to 16 key heads");
+  EXPECT_EQ(refused("shared_expert_intermediate_size", "700"),
+            "config.json: shared_expert_intermediate_size: 700 is no multiple of moe_intermediate_size 512");
+  for (const auto& [key, value] :
+       {std::pair{"linear_conv_kernel_dim", "9"}, {"linear_key_head_dim", "257"}, {"linear_num_key_heads", "0"}})
+    EXPECT_NE(refused(key, value).find(key), std::string::npos) << key;
 }
 
 TEST(Bad06, UnknownKeysAreReported) {

@@ -179,16 +179,6 @@ class Mtp : public testing::Test {
   std::vector<int> prompt;
 };
 
-/// Of the rows' relative differences.
-double median_difference(const std::vector<float>& got, const std::vector<float>& want, std::size_t vocab) {
-  std::vector<double> rows;
-  for (auto g = got.begin(), w = want.begin(); g != got.end();
-       g += static_cast<std::ptrdiff_t>(vocab), w += static_cast<std::ptrdiff_t>(vocab))
-    rows.push_back(difference({g, g + static_cast<std::ptrdiff_t>(vocab)}, {w, w + static_cast<std::ptrdiff_t>(vocab)}).relative);
-  std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(rows.size() / 2), rows.end());
-  return rows[rows.size() / 2];
-}
-
 TEST_F(Mtp, LogitsMatch) {
   const int n = static_cast<int>(prompt.size()) - 1, vocab = read_config(dir).spec.vocab;
   const std::vector<float> margins = both_margins();

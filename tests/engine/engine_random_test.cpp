@@ -51,6 +51,7 @@ class Schedule {
     shape_.max_rows = pick(4, 64);
     shape_.max_seqs = pick(1, std::min(16, shape_.max_rows));
     shape_.predictable = pick(0, 1);
+    shape_.rewinds = pick(0, 3) > 0;
     EngineConfig config = some_config();
     FakeModel model(shape_);
     const bool scribbles = config.speculative_config.method == "ngram" && pick(0, 1);
@@ -120,7 +121,7 @@ class Schedule {
     c.mixed_batches = pick(0, 2) > 0;
     if (pick(0, 2) == 0) c.batch_buckets = default_buckets(shape_.max_seqs);
     c.eos_token_ids = {fake_eos};
-    if (pick(0, 2)) {
+    if (pick(0, 2) && shape_.rewinds) {
       shape_.draft_layers = pick(0, 2) == 0;
       c.speculative_config.method = shape_.draft_layers > 0 ? "mtp" : "ngram";
       c.speculative_config.num_speculative_tokens = pick(1, pick(0, 3) ? 4 : SpeculativeConfig::most_tokens);

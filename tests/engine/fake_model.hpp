@@ -43,6 +43,7 @@ struct FakeShape {
   int vocab = 26, max_position = 256, context_tokens = 4096, max_rows = 64, max_seqs = 16;
   bool predictable = false;
   int draft_layers = 0;
+  bool rewinds = true;  // without: it keeps a state of every sequence, which must be found as it was left
 };
 
 /// The model's state behind every token of a text.
@@ -66,6 +67,7 @@ class FakeModel final : public StepModel {
     order_.resize(logits_.size());
     states_.resize(static_cast<std::size_t>(shape.max_rows));
     hidden_.resize(states_.size());
+    kept_.resize(static_cast<std::size_t>(shape.max_seqs));
     for (auto* seen : {&rows_seen, &seqs_seen}) seen->reserve(1 << 14);  // a step allocates nothing
   }
 
@@ -96,7 +98,7 @@ class FakeModel final : public StepModel {
   [[nodiscard]] int max_rows() const override { return shape_.max_rows; }
   [[nodiscard]] int max_seqs() const override { return shape_.max_seqs; }
   [[nodiscard]] int max_logits() const override { return shape_.max_rows; }
-
+  [[nodiscard]] bool rewinds() const override { return shape_.rewinds; }
   [[nodiscard]] int draft_layers() const override { return shape_.draft_layers; }
 
   long steps = 0, drafts = 0;
@@ -126,6 +128,7 @@ class FakeModel final : public StepModel {
         EXPECT_LT(b.slots[row], shape_.context_tokens);
         cells[static_cast<std::size_t>(b.slots[row])] = cell(row, position, cell_at);
       }
+      if (!shape_.rewinds) carry(b, s, n, cells_[static_cast<std::size_t>(b.slots[b.first_row[s + 1] - 1])]);
       std::uint64_t state = 0;
       for (int p = 0; p < b.context[s]; ++p) {
         state = mix(state, cell_at(p));
@@ -142,12 +145,35 @@ class FakeModel final : public StepModel {
     for (int h = 0; h < b.hiddens; ++h) hidden_[static_cast<std::size_t>(h)] = states_[static_cast<std::size_t>(b.hidden_rows[h])];
     return logits_.data();
   }
+  /// A state is how many tokens it holds, and the cell of the last one, which depends on all before.
+  struct Kept {
+    int tokens = 0;
+    std::uint64_t last = 0;
+  };
+  void carry(const Batch& b, int s, int rows, std::uint64_t last) {
+    const int before = b.context[s] - rows, place = b.states[s];
+    for (int other = 0; other < s; ++other) EXPECT_TRUE(place < 0 || b.states[other] != place) << "two sequences, one state";
+    EXPECT_LT(place, shape_.max_seqs);
+    if (place < 0) {
+      EXPECT_EQ(b.context[s], 1) << "only padding has no state";
+      return;
+    }
+    Kept& kept = kept_[static_cast<std::size_t>(place)];
+    if (before > 0) {
+      const int slot = b.block_table[s * b.table_stride + (before - 1) / kernels::page_tokens] * kernels::page_tokens +
+                       (before - 1) % kernels::page_tokens;
+      EXPECT_EQ(kept.tokens, before) << "the state of other tokens";
+      EXPECT_EQ(kept.last, cells_[static_cast<std::size_t>(slot)]) << "the state of another sequence";
+    }
+    kept = {b.context[s], last};
+  }
   std::span<float> row(int i) {
     return std::span(logits_).subspan(static_cast<std::size_t>(i * shape_.vocab), static_cast<std::size_t>(shape_.vocab));
   }
   FakeShape shape_;
   std::vector<std::uint64_t> cells_, draft_cells_, states_, hidden_;
   int hiddens_ = 0;  // kept last
+  std::vector<Kept> kept_;
   std::vector<float> logits_, sorted_;
   std::vector<int> order_;
 };

@@ -1,5 +1,6 @@
 #pragma once
 // What the golden tests share: logits of a whole prompt, and how far two sets of them are apart.
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <string>
@@ -30,6 +31,16 @@ inline Difference difference(const std::vector<float>& got, const std::vector<fl
   }
   d.relative = std::sqrt(num / den);
   return d;
+}
+
+/// The median of the rows' relative differences.
+inline double median_difference(const std::vector<float>& got, const std::vector<float>& want, std::size_t vocab) {
+  std::vector<double> rows;
+  for (auto g = got.begin(), w = want.begin(); g != got.end();
+       g += static_cast<std::ptrdiff_t>(vocab), w += static_cast<std::ptrdiff_t>(vocab))
+    rows.push_back(difference({g, g + static_cast<std::ptrdiff_t>(vocab)}, {w, w + static_cast<std::ptrdiff_t>(vocab)}).relative);
+  std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(rows.size() / 2), rows.end());
+  return rows[rows.size() / 2];
 }
 
 inline ExecutorOptions options(const std::string& dir, const char* backend, DType act, int tp, int max_rows = 64) {

@@ -116,12 +116,13 @@ inline engine::Registry watched_builds() {
 }
 
 /// The margins of a prompt's rows, in float.
-inline std::vector<float> margins_of(const std::string& model_dir, const std::vector<int>& ids) {
+inline std::vector<float> margins_of(const std::string& model_dir, const std::vector<int>& ids,
+                                     const engine::Registry& builds = watched_builds()) {
   engine::ExecutorOptions o;
   o.model_dir = model_dir;
   o.backend = "ref";
   o.act = DType::f32;
-  engine::Executor executor(o, watched_builds());
+  engine::Executor executor(o, builds);
   engine::Session session(executor);
   router_margins.assign(ids.size(), INFINITY);
   static_cast<void>(session.feed(ids));

@@ -1,6 +1,7 @@
 #include "../../src/engine/tensor_rows.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <gtest/gtest.h>
 
 namespace atom::engine {
@@ -31,6 +32,54 @@ TEST(TensorRows, UnpacksMxfp4) {
   rows.row = 2;  // every other row
   rows.read(0, 1, reinterpret_cast<std::byte*>(to.data()));
   EXPECT_EQ(static_cast<float>(to[1]), 2.0f);
+}
+
+// Three weights of 4, 2 and 2 rows in one tensor, whose rows are 10 r and 10 r + 1.
+TEST(TensorRows, TakeTurns) {
+  std::vector<float> data;
+  for (int r = 0; r < 8; ++r) data.insert(data.end(), {10.0f * static_cast<float>(r), 10.0f * static_cast<float>(r) + 1});
+  NamedTensor t;
+  t.dtype = DType::f32;
+  t.rank = 2;
+  t.dims = {8, 2};
+  t.data = reinterpret_cast<const std::byte*>(data.data());
+  const std::int64_t sizes[] = {4, 2, 2};
+  const auto rows = [&](std::size_t i, std::int64_t turns) {
+    TensorRows part(t);
+    part.take_turns(sizes, i, turns);
+    EXPECT_TRUE(part.contiguous());
+    std::vector<int> list;
+    for (std::int64_t r = 0; r < sizes[i]; ++r) {
+      float first = 0;
+      std::memcpy(&first, part.at(static_cast<std::size_t>(r)), sizeof first);
+      list.push_back(static_cast<int>(first) / 10);
+    }
+    return list;
+  };
+  EXPECT_EQ(rows(0, 1), (std::vector{0, 1, 2, 3}));
+  EXPECT_EQ(rows(1, 1), (std::vector{4, 5}));
+  EXPECT_EQ(rows(2, 1), (std::vector{6, 7}));
+  EXPECT_EQ(rows(0, 2), (std::vector{0, 1, 4, 5}));  // two turns: a a b c a a b c
+  EXPECT_EQ(rows(1, 2), (std::vector{2, 6}));
+  EXPECT_EQ(rows(2, 2), (std::vector{3, 7}));
+  TensorRows alone(t);
+  alone.take_turns(std::span(sizes).first(1), 0, 2);
+  EXPECT_TRUE(alone.dense());
+}
+
+TEST(TensorRows, ShapesOfConvolutions) {
+  NamedTensor t;
+  t.rank = 3;
+  t.dims = {6, 1, 4};
+  EXPECT_TRUE(has_shape(t, std::vector<std::int64_t>{6, 4}));
+  EXPECT_TRUE(has_shape(t, std::vector<std::int64_t>{6, 1, 4}));
+  EXPECT_FALSE(has_shape(t, std::vector<std::int64_t>{4, 6}));
+  EXPECT_EQ(TensorRows(t).cols, 4);
+  t.dims = {6, 2, 4};
+  EXPECT_FALSE(has_shape(t, std::vector<std::int64_t>{6, 4}));
+  t.rank = 2;
+  t.dims = {1, 4};
+  EXPECT_FALSE(has_shape(t, std::vector<std::int64_t>{4}));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "atom/model/qwen2.hpp"
 #include "atom/model/qwen3.hpp"
 #include "atom/model/qwen3_moe.hpp"
+#include "atom/model/qwen3_next.hpp"
 
 #include "trace_text.hpp"
 #include "traced_builds.hpp"
@@ -91,6 +92,21 @@ TEST(Trace, GptOssDynamic) { expect_trace<gpt_oss_dynamic, GptOss>("gpt_oss_20b_
 
 TEST(Trace, DeepseekV2LiteInt8) { expect_trace<deepseek_v2_lite_int8, DeepseekV2>("deepseek_v2_lite_int8", v2_lite, 1); }
 TEST(Trace, DeepseekV3OnEightRanks) { expect_trace<deepseek_v3_dynamic, DeepseekV3>("deepseek_v3_tp8", v3, 8); }
+
+TEST(Trace, Qwen3NextOnTwoRanks) { expect_trace<qwen3_next_dynamic, Qwen3Next>("qwen3_next_80b_tp2", qwen3_next_80b, 2); }
+
+/// A delta net of Qwen3-Next-80B reads and writes a state of 32 heads of 128 x 128 floats, however long the text is.
+TEST(Trace, StatesDoNotGrow) {
+  const auto bytes = [](int context) {
+    double sum = 0;
+    for (const auto& launch : trace<qwen3_next_dynamic, Qwen3Next>(qwen3_next_80b, 1, 1, context).launches)
+      if (std::string_view(launch.name).starts_with("gated_delta<")) sum += launch.cost.bytes;
+    return sum;
+  };
+  EXPECT_EQ(bytes(5000), bytes(1000));
+  EXPECT_GT(bytes(1000), 36.0 * 2 * 4 * 32 * 128 * 128);
+  EXPECT_LT(bytes(1000), 36.0 * 2 * 4 * 32 * 128 * 128 * 1.01);  // a row's queries, keys and values on top
+}
 
 /// The cache of DeepSeek-V3 holds 576 numbers per token and layer, and a step reads each once, for all of a rank's heads.
 TEST(Trace, LatentRowsAreReadOnce) {

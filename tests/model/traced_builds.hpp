@@ -56,6 +56,12 @@ struct gpt_oss_dynamic : base {
       .arch = Arch::gpt_oss, .attn = {.head_dim = 64, .qkv_bias = 1, .o_bias = 1, .window = dynamic}, .moe = any_moe};
 };
 
+struct qwen3_next_dynamic : base {
+  static constexpr ModelSpec spec{
+      .arch = Arch::qwen3_next, .attn = {.head_dim = 256, .qk_norm = true}, .moe = any_moe, .delta = any_delta};
+  static constexpr Parallel parallel{.tp = dynamic};
+};
+
 // Attention of published widths; V2-Lite makes queries of the hidden state, V3 of a low-rank row.
 inline constexpr LatentSpec v2_lite_heads{.rank = 512, .rope = 64, .nope = 128, .value = 128};
 struct deepseek_v2_lite_int8 : base {
@@ -144,5 +150,21 @@ inline constexpr ModelSpec gpt_oss_20b{.arch = Arch::gpt_oss,
                                                 .window = 128,
                                                 .windowed = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22}},
                                        .moe = {.experts = 32, .top_k = 4, .d_ff = 2880, .renormalise = 1}};
+
+constexpr LayerSet all_but_every_fourth(int layers) {
+  LayerSet set;
+  for (int layer = 0; layer < layers; ++layer)
+    if ((layer + 1) % 4 != 0) set.add(layer);
+  return set;
+}
+inline constexpr ModelSpec qwen3_next_80b{
+    .arch = Arch::qwen3_next,
+    .d_model = 2048,
+    .d_ff = 5120,
+    .vocab = 151936,
+    .layers = 48,
+    .attn = {.heads = 16, .kv_heads = 2, .head_dim = 256, .qk_norm = true},
+    .moe = {.experts = 512, .top_k = 10, .d_ff = 512, .renormalise = 1, .shared = 1},
+    .delta = {.key_heads = 16, .value_heads = 32, .key_dim = 128, .value_dim = 128, .taps = 4, .layers = all_but_every_fourth(48)}};
 
 }  // namespace atom::model::traced

@@ -1,4 +1,4 @@
-// gate_mul on Cpu, silu_mul on Emu too, against Ref; quantised against unquantised.
+// gate_mul and sigmoid_gate on Cpu, silu_mul on Emu too, against Ref; quantised against unquantised.
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -187,6 +187,41 @@ TYPED_TEST(SiluMul, NaNStaysWhereItIs) {
     only_there(got);
     return got;
   });
+}
+
+template <class T> struct SigmoidGate : testing::Test {};
+TYPED_TEST_SUITE(SigmoidGate, Types);
+
+// A gate for each column, for some, for all; what lies between the rows stays.
+TYPED_TEST(SigmoidGate, EqualsReference) {
+  using T = TypeParam;
+  for (const auto& [rows, cols, gates] :
+       {std::tuple{0, 8, 8}, {1, 1, 1}, {3, 37, 37}, {2, 2048, 1}, {5, 96, 4}, {40, 1000, 1000}}) {
+    SCOPED_TRACE(testing::Message() << rows << " x " << cols << ", " << gates << " gates");
+    const int ldx = cols + 5, ldg = gates + 3;
+    const auto x = noise<T>(size(rows, ldx), 1), gate = noise<T>(size(rows, ldg), 2, 20);
+    const auto on = [&, rows = rows, cols = cols, gates = gates](auto backend, auto stream) {
+      auto y = x;
+      run_on<kernels::sigmoid_gate<T>, decltype(backend)>(stream, {y.data(), gate.data(), rows, cols, gates, ldx, ldg});
+      return y;
+    };
+    const auto want = on(Ref{}, Ref::stream{});
+    for (int r = 0; r < rows; ++r) EXPECT_EQ(want[size(r, ldx) + size(cols, 1)], x[size(r, ldx) + size(cols, 1)]);
+    at_every_level([&] {
+      const auto got = on(Cpu{}, pool(2));
+      EXPECT_TRUE(close(got, want, 1e-30f, std::same_as<T, float> ? 16 * ulp<T> : 2 * ulp<T>));
+      for (int threads : {1, 3}) EXPECT_TRUE(identical(on(Cpu{}, pool(threads)), got));
+    });
+  }
+}
+TEST(SigmoidGateOf, TwoGatesByHand) {
+  std::vector<float> x{4, 4, 4, -4};
+  const std::vector<float> gate{0, std::log(3.0f)};
+  run_on<kernels::sigmoid_gate<float>, Ref>({}, {x.data(), gate.data(), 1, 4, 2, 4, 2});
+  EXPECT_FLOAT_EQ(x[0], 2);
+  EXPECT_FLOAT_EQ(x[1], 2);
+  EXPECT_FLOAT_EQ(x[2], 3);
+  EXPECT_FLOAT_EQ(x[3], -3);
 }
 
 }  // namespace

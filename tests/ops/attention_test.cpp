@@ -154,8 +154,8 @@ TEST(KvWrite, EqualsReference) {
   }
 }
 
-template <class T, int D, bool Norm> void check_rope(int rows, int heads, int kv_heads, int rotary_dim) {
-  using op = kernels::rope<T, D, kernels::RopeFlags{.qk_norm = Norm}>;
+template <class T, int D, bool Norm, bool Once = false> void check_rope(int rows, int heads, int kv_heads, int rotary_dim) {
+  using op = kernels::rope<T, D, kernels::RopeFlags{.qk_norm = Norm, .once = Once}>;
   constexpr int positions = 50;
   const int ld = (heads + 2 * kv_heads) * D + 16;
   const auto qkv = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ld), 5, 3);
@@ -200,6 +200,8 @@ TEST(Rope, EqualsReference) {
     check_rope<bf16, 128, false>(rows, 14, 2, 128);
     check_rope<bf16, 128, true>(rows, 4, 2, 128);
     check_rope<float, 256, false>(rows, 2, 1, 256);
+    check_rope<float, 256, true, true>(rows, 2, 1, 64);
+    check_rope<bf16, 64, true, true>(rows, 4, 2, 64);
   }
 }
 TEST(Rope, PartOfAHead) {

@@ -197,6 +197,30 @@ TYPED_TEST(Norm, NaNStaysInItsRow) {
   });
 }
 
+// Head by head of rows whose gates are wider apart than they are long; gates large enough to shut and to overflow.
+TYPED_TEST(Norm, GatedEqualsReference) {
+  using T = TypeParam;
+  for (const auto& [rows, heads, cols] : {std::tuple{0, 2, 8}, {1, 1, 1}, {3, 6, 12}, {33, 4, 128}, {2, 3, 100}})
+    for (float spread : {1.0f, 60.0f}) {
+      SCOPED_TRACE(testing::Message() << rows << " x " << heads << " x " << cols << ", gates " << spread);
+      const int width = heads * cols, ldz = width + 7;
+      const auto x = noise<T>(size(rows, width), 1), z = noise<T>(size(rows, ldz), 2, spread);
+      const auto w = noise<float>(size(1, cols), 3);
+      const auto on = [&, rows = rows, heads = heads, cols = cols](auto backend, auto stream) {
+        std::vector<T> y(x.size());
+        run_on<kernels::gated_rmsnorm<T>, decltype(backend)>(
+            stream, {x.data(), z.data(), w.data(), y.data(), rows, heads, cols, ldz, 1e-6f});
+        return y;
+      };
+      const auto want = on(Ref{}, Ref::stream{});
+      at_every_level([&] {
+        const auto got = on(Cpu{}, pool(2));
+        EXPECT_TRUE(close(got, want, 0x1p-100f, relative<T> + ulp<T>));
+        for (int threads : {1, 3}) EXPECT_TRUE(identical(on(Cpu{}, pool(threads)), got));
+      });
+    }
+}
+
 TYPED_TEST(Norm, LayerEqualsReference) {
   using T = TypeParam;
   for (const Shape& s : shapes)

@@ -12,6 +12,7 @@
 #include "atom/engine/context.hpp"
 #include "atom/model/build.hpp"
 #include "atom/model/reflect.hpp"
+#include "atom/ops/delta_layout.hpp"
 #include "atom/ops/kv_layout.hpp"
 #include "atom/ops/sampling_op.hpp"
 
@@ -24,6 +25,7 @@ struct Resources {
   std::byte* scratch = nullptr;  // at least Plan::scratch_bytes, 64-byte aligned
   std::size_t scratch_bytes = 0;
   KvCache kv{};
+  StateCache states{};
   const float* cos_sin = nullptr;  // (max positions, rotary_dim)
   std::byte* hidden = nullptr;     // (rows of the largest step, d_model) of activations, for draft()
   bool host_memory = true;         // the host may touch scratch
@@ -45,6 +47,8 @@ class AnyModel {
   [[nodiscard]] virtual Plan plan(const Batch&) const = 0;
   [[nodiscard]] virtual Plan plan_draft(const Batch&) const = 0;
   [[nodiscard]] virtual std::size_t kv_bytes_per_token() const = 0;  ///< of one layer, K and V or the latent row
+  /// Floats that a layer with a recurrent state carries from token to token of one sequence; 0: no layer has one.
+  [[nodiscard]] virtual std::size_t state_floats() const = 0;
   virtual void attach(const Resources&) = 0;
   /// One forward pass. Returns (batch.logits, vocab) float, valid until the next step. Never throws, never allocates.
   virtual const float* step(const Batch&) noexcept = 0;
@@ -84,12 +88,19 @@ template <model::Build M, class Net> class Loaded final : public AnyModel {
     else
       return kernels::KvLayout<typename M::kv, a.head_dim>::bytes_per_token(ctx_.kv_heads());
   }
+  std::size_t state_floats() const override {
+    if constexpr (M::spec.delta)
+      return kernels::delta_layout(ctx_.local.delta).floats();
+    else
+      return 0;
+  }
   void attach(const Resources& r) override {
     using Backend = typename M::backend;
     if constexpr (std::is_pointer_v<typename Backend::stream>) ctx_.stream = static_cast<typename Backend::stream>(r.stream);
     if constexpr (std::is_same_v<typename Backend::comm, ThreadComm>) ctx_.comm = r.comm;
     ctx_.arena = {.base = r.scratch, .capacity = r.scratch_bytes, .poisoned = r.host_memory};
     ctx_.kv = r.kv;
+    ctx_.states = r.states;
     ctx_.cos_sin = r.cos_sin;
     ctx_.hidden = reinterpret_cast<typename M::act*>(r.hidden);
   }

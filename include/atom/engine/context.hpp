@@ -66,6 +66,8 @@ struct Batch {
   const int* hidden_rows = nullptr;  // (hiddens): rows of this batch
   const int* hidden_from = nullptr;  // (rows): places among those kept; for draft() alone
   int hiddens = 0;
+  // For layers that carry a state from token to token: which one is each sequence's; -1: it is padding, and has none.
+  const int* states = nullptr;  // (seqs)
 };
 
 /// This rank's pages: per layer K then V, each `half` bytes; or, of a latent cache, one row per token in both.
@@ -78,6 +80,17 @@ struct KvCache {
 
  private:
   template <class Kv> Kv* at(std::size_t i) const { return base ? reinterpret_cast<Kv*>(base + i * half) : nullptr; }
+};
+
+/// This rank's recurrent states: per layer that has one, a row of floats for each sequence that may run. A sequence's first row in
+/// a step finds what its last row in the step before left, and nothing (zeros) where it is the sequence's first.
+struct StateCache {
+  float* base = nullptr;   // (layers, seqs, floats)
+  std::size_t floats = 0;  // of one layer and sequence
+  int seqs = 0;
+  [[nodiscard]] float* layer(int i) const {
+    return base ? base + static_cast<std::size_t>(i) * static_cast<std::size_t>(seqs) * floats : nullptr;
+  }
 };
 
 template <class C>

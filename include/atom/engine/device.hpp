@@ -21,7 +21,7 @@ class Block;
 struct WeightBytes;
 
 struct MemoryUse {  // bytes, summed over ranks
-  std::size_t weights = 0, kv_cache = 0, activations = 0, sampling = 0, rope_table = 0;
+  std::size_t weights = 0, kv_cache = 0, states = 0, activations = 0, sampling = 0, rope_table = 0;
   std::size_t thread_scratch = 0;   // of kernels, and of loading
   std::size_t weights_in_file = 0;  // pages of the mapped file, which the system may drop and read again
 };

@@ -32,6 +32,7 @@ struct EngineConfig {
 /// What a model was prepared for; see StepModel.
 struct ModelLimits {
   int vocab, max_position, context_tokens, max_rows, max_seqs, max_logits;
+  bool rewinds = true;
 };
 ModelLimits limits_of(const StepModel& model);
 

@@ -70,6 +70,7 @@ class Executor final : public StepModel {
   [[nodiscard]] int max_seqs() const override;
   [[nodiscard]] int max_logits() const override;
   [[nodiscard]] int draft_layers() const override;  ///< ExecutorOptions'
+  [[nodiscard]] bool rewinds() const override;
   /// What one step over `batch` launches on one rank, by a dry run.
   [[nodiscard]] Plan plan(const Batch& batch) const;
   /// One step over `batch`, and sampling its logits: the seconds each launch of the first rank took, in the plan's order; sample is

@@ -343,6 +343,7 @@ template <class R> class GpuDevice final : public Device {
     put(there.first_row, b.seqs + 1);
     put(there.context, b.seqs);
     if (b.logit_rows) put(there.logit_rows, b.logits);
+    there.states = nullptr;  // no kernel here has layers with a state
     there.block_table = inputs_.data + at;
     there.table_stride = stride;
     for (int s = 0; s < b.seqs; ++s, at += static_cast<std::size_t>(stride))

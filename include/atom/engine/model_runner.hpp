@@ -39,6 +39,7 @@ class ModelRunner {
   std::vector<int> tokens_, positions_, slots_;  // (rows)
   std::vector<int> table_;                       // (seqs, stride)
   std::vector<int> first_row_, context_;         // (seqs + 1), (seqs)
+  std::vector<int> states_;                      // (seqs)
   std::vector<int> logit_rows_;                  // (logits)
   std::vector<int> hidden_rows_;                 // (rows): all of them; or empty
   std::vector<kernels::SampleParams> params_;    // (logits)

@@ -56,6 +56,7 @@ class Scheduler {
   [[nodiscard]] bool delayed(double now) noexcept;
   [[nodiscard]] int chunk(const Sequence& sequence) const noexcept;
   void unlink(Sequence& sequence) noexcept;
+  void leave(Sequence& sequence) noexcept;
 
   const EngineConfig& config_;
   BlockManager& blocks_;
@@ -63,6 +64,7 @@ class Scheduler {
   Sequence* last_ = nullptr;
   int waiting_ = 0;
   std::vector<Sequence*> running_;  // by id
+  std::vector<int> places_;         // that no running sequence has: a stack
   std::vector<Scheduled> step_;
   int budget_ = 0;  // tokens left in the step being made
   bool prompt_in_step_ = false;

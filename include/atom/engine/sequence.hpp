@@ -29,6 +29,7 @@ struct Sequence {
   int computed = 0;         // the first so many are in the cache
   std::vector<int> drafts;  // guesses at what follows `tokens`; room for all that a step may verify is made at the start
   BlockTable blocks;
+  int place = -1;                     // while it runs: which of max_num_seqs, where the model keeps a state for it
   std::optional<std::uint64_t> salt;  // of the prefix cache; nothing: neither looks there nor publishes
   double arrival = 0;                 // seconds on the engine's clock
   int preemptions = 0;

@@ -18,7 +18,8 @@ class Session {
   /// Tokens in the cache.
   [[nodiscard]] int length() const noexcept { return length_; }
   [[nodiscard]] int room() const noexcept { return std::min(executor_.context_tokens(), executor_.max_position()) - length_; }
-  /// Forgets all but the first `length` tokens.
+  /// Forgets all but the first `length` tokens. Of a model that does not rewind (StepModel::rewinds), which keeps the state behind
+  /// the last one, only 0 starts a text.
   void truncate(int length) noexcept { length_ = length < length_ ? length : length_; }
 
   /// Appends tokens and returns the logits (vocab) after the last of them, where the model has them: for sample(), or host() to
@@ -48,7 +49,7 @@ class Session {
   Executor& executor_;
   int length_ = 0;
   std::vector<int> tokens_, positions_, slots_, pages_;
-  int first_row_[2] = {}, context_ = 0, last_row_ = 0;
+  int first_row_[2] = {}, context_ = 0, state_ = 0, last_row_ = 0;
 };
 
 }  // namespace atom::engine

@@ -30,6 +30,9 @@ class StepModel {
   [[nodiscard]] virtual int max_seqs() const = 0;               ///< sequences per step
   [[nodiscard]] virtual int max_logits() const = 0;             ///< rows of logits per step
   [[nodiscard]] virtual int draft_layers() const { return 0; }  ///< that draft() runs
+  /// Whether the first tokens of a sequence can be kept without the rest, and the pages of a prefix be used again. Not where layers
+  /// carry a state from token to token: then a sequence goes on from its last token, or starts at its first.
+  [[nodiscard]] virtual bool rewinds() const { return true; }
 };
 
 }  // namespace atom::engine

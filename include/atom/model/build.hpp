@@ -70,6 +70,11 @@ template <class M> consteval bool check() {
                 "atom: the experts' d_ff must divide by tensor-parallel size; or Parallel::ep = tp shares whole experts out");
   static_assert(s.moe.d_ff == dynamic || s.moe.shared == dynamic || tp == dynamic || s.moe.d_ff * s.moe.shared % tp == 0,
                 "atom: the width of the shared experts must divide by tensor-parallel size");
+  static_assert(s.delta.key_heads == dynamic || s.delta.value_heads == dynamic || !s.delta ||
+                    (s.delta.key_heads > 0 && s.delta.value_heads % s.delta.key_heads == 0),
+                "atom: a delta net's value heads must be a multiple of its key heads");
+  static_assert(s.delta.key_heads == dynamic || tp == dynamic || s.delta.key_heads % tp == 0,
+                "atom: a delta net's key heads must divide by tensor-parallel size");
   static_assert(
       quant::Scheme<typename M::quants::attn> && quant::Scheme<typename M::quants::mlp> && quant::Scheme<typename M::quants::head>,
       "atom: Quants<...> takes quantization schemes: empty types with weight, act, scale and name() (docs/adding_a_scheme.md)");
@@ -86,11 +91,11 @@ template <class M> consteval bool check() {
 /// The widths of a build as one rank sees them: S(Axis::q, Axis::kv, Axis::kv) is the rows of a packed qkv weight.
 template <Build M> struct Sizes {
   static constexpr ModelSpec fixed = shard(M::spec, {0, M::parallel.tp, M::parallel.ep});
-  constexpr Width operator()(Axis a, Axis b = Axis::none, Axis c = Axis::none) const {
+  constexpr Width operator()(Axis a, Axis b = Axis::none, Axis c = Axis::none, Axis d = Axis::none) const {
     int n = length(a);
-    if (b != Axis::none) n = add(n, length(b));
-    if (c != Axis::none) n = add(n, length(c));
-    return Width(n, a, b, c);
+    for (const Axis more : {b, c, d})
+      if (more != Axis::none) n = add(n, length(more));
+    return Width(n, a, b, c, d);
   }
 
  private:
@@ -111,6 +116,7 @@ template <Build M, class B = typename M::backend> struct ModelContext : Context<
   Numbers numbers{};
   const float* cos_sin = nullptr;  // (max positions, rotary_dim)
   KvCache kv{};
+  StateCache states{};
   typename M::act* hidden = nullptr;  // (rows of the largest step, d_model): what is kept of a step for draft()
 
   /// A number if the build fixes it, else the config's.

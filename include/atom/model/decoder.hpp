@@ -96,7 +96,15 @@ template <class Dense, class Sparse> struct DenseOrSparse {
   }
 };
 
-/// `Norm`: what all norms of the model have besides (RoundOnce).
+/// A module that some layers have: its parameters count where it is.
+template <class Module> struct InSome : Module {
+  bool here = true;
+  template <class Ctx> void describe(ParamTable& out, const ParamPath& path) {
+    if (here) collect<Ctx>(static_cast<Module&>(*this), out, &path);
+  }
+};
+
+/// `Norm`: what all norms of the model have besides (RoundOnce, ZeroCentred).
 template <Build M, class Attention, class Mlp = GatedMlp<M>, class... Norm> struct DecoderLayer {
   using AttnNorm = NormFor<Attention, Norm...>;  // quantises when the projection behind it wants that
   using MlpNorm = NormFor<Mlp, Norm...>;

@@ -54,11 +54,9 @@ struct ParamRef {
   const quant::WeightLayout* layout = nullptr;  // null: row-major
   // For schemes that quantise a plain checkpoint at load: encodes elements [first, first + n) of a row of `full` floats.
   void (*encode)(const float* row, int full, int first, int n, void* out, float* scale) = nullptr;
-  float** scale = nullptr;  // receives (rows) scales
-  // Of a mixture: which expert this belongs to, -1 none. Files may hold all experts in one tensor, and there the rows of a packed
-  // weight may alternate.
-  int expert = -1;
-  bool alternate = false;
+  float** scale = nullptr;        // receives (rows) scales
+  float (*map)(float) = nullptr;  // what each element is of what the file holds; null: the same
+  int expert = -1;                // of a mixture: which expert this belongs to; files may hold all experts in one tensor
 };
 /// What a module makes of its parameters once they are bound, and its kernels read: their addresses, say.
 struct TableRef {

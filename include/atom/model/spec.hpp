@@ -10,7 +10,18 @@
 
 namespace atom::model {
 
-enum class Arch : unsigned char { llama, qwen2, qwen3, mixtral, qwen3_moe, glm4_moe, deepseek_v2, deepseek_v3, gpt_oss };
+enum class Arch : unsigned char {
+  llama,
+  qwen2,
+  qwen3,
+  mixtral,
+  qwen3_moe,
+  glm4_moe,
+  deepseek_v2,
+  deepseek_v3,
+  gpt_oss,
+  qwen3_next
+};
 
 /// Multi-head latent attention: all heads make their keys and values of one short row per token. Absent: no rank.
 struct LatentSpec {
@@ -33,11 +44,31 @@ class LayerSet {
   }
   constexpr void add(int layer) { bits_[layer / 64] |= std::uint64_t{1} << layer % 64; }
   [[nodiscard]] constexpr bool has(int layer) const { return (bits_[layer / 64] >> layer % 64 & 1) != 0; }
+  /// How many lie before `layer`.
+  [[nodiscard]] constexpr int before(int layer) const {
+    int n = 0;
+    for (int i = 0; i < layer; ++i) n += has(i);
+    return n;
+  }
   bool operator==(const LayerSet&) const = default;
 
  private:
   std::uint64_t bits_[most_layers / 64] = {};
 };
+
+/// Gated delta nets: layers that carry a state of fixed size from token to token, in place of keys and values. Absent: no heads.
+/// Each key head serves value_heads / key_heads neighbouring value heads.
+struct DeltaSpec {
+  int key_heads = 0, value_heads = 0;
+  int key_dim = 0, value_dim = 0;  // of a head
+  int taps = 0;                    // tokens that the convolution in front sees, the last one included
+  LayerSet layers{};               // that are such; a build with open `value_heads` admits any
+  constexpr explicit operator bool() const { return value_heads != 0; }
+  bool operator==(const DeltaSpec&) const = default;
+};
+/// Of a universal build.
+inline constexpr DeltaSpec any_delta{
+    .key_heads = dynamic, .value_heads = dynamic, .key_dim = dynamic, .value_dim = dynamic, .taps = dynamic};
 
 struct AttnSpec {
   int heads = dynamic, kv_heads = dynamic, head_dim = dynamic;
@@ -78,6 +109,7 @@ struct ModelSpec {
   bool tied = false;   // lm_head is the embedding table
   int mtp_layers = 0;  // that the checkpoint has behind the last one, to draft tokens with; a build admits any number
   MoeSpec moe{};
+  DeltaSpec delta{};
   bool operator==(const ModelSpec&) const = default;
 };
 
@@ -112,7 +144,13 @@ enum class Axis : unsigned char {
   latent,  // kv_rank, and the rotated channels
   made,    // keys and values of kv_rank
   value,
-  joined  // two of d_model, side by side
+  joined,        // two of d_model, side by side
+  delta_keys,    // gated delta nets: all key heads side by side,
+  delta_values,  // all value heads side by side,
+  delta_key_heads,
+  delta_value_heads,
+  delta_value_dim,
+  delta_taps
 };
 
 /// Length of an axis under a spec (a sharded one gives the rank's length).
@@ -134,6 +172,12 @@ constexpr int size(const ModelSpec& s, Axis a) {
     case Axis::made: return mul(s.attn.heads, add(s.attn.latent.nope, s.attn.latent.value));
     case Axis::value: return mul(s.attn.heads, s.attn.latent.value);
     case Axis::joined: return mul(2, s.d_model);
+    case Axis::delta_keys: return mul(s.delta.key_heads, s.delta.key_dim);
+    case Axis::delta_values: return mul(s.delta.value_heads, s.delta.value_dim);
+    case Axis::delta_key_heads: return s.delta.key_heads;
+    case Axis::delta_value_heads: return s.delta.value_heads;
+    case Axis::delta_value_dim: return s.delta.value_dim;
+    case Axis::delta_taps: return s.delta.taps;
     case Axis::none: break;
   }
   return 1;
@@ -157,9 +201,17 @@ constexpr int has(const ModelSpec& s, Bias b) {
 /// Converts from int, so that Linear<quant::No, TPDim::none, 4096, 1024> needs no axes.
 struct Width {
   int n = dynamic;
-  Axis parts[3] = {};
+  Axis parts[4] = {};
+  Axis turns = Axis::none;
   constexpr Width(int fixed = dynamic) : n(fixed) {}
-  constexpr Width(int fixed, Axis a, Axis b = Axis::none, Axis c = Axis::none) : n(fixed), parts{a, b, c} {}
+  constexpr Width(int fixed, Axis a, Axis b = Axis::none, Axis c = Axis::none, Axis d = Axis::none) : n(fixed), parts{a, b, c, d} {}
+  /// The same, where a checkpoint has parts in one tensor: there they take turns, as many as this axis is long, each of a turn's
+  /// share of every part. (Without: one turn.)
+  [[nodiscard]] constexpr Width in_turns(Axis of) const {
+    Width w = *this;
+    w.turns = of;
+    return w;
+  }
   bool operator==(const Width&) const = default;
 };
 
@@ -189,14 +241,16 @@ constexpr int owner_of_expert(int expert, int experts, int ranks) { return ((exp
 /// A rank's share of an axis of the unsharded spec.
 constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
   const int d = whole.attn.head_dim;
-  const auto heads = [&](int each) {
-    const Share h = share(whole.attn.heads, r);
+  const auto heads = [&](int of, int each) {
+    const Share h = share(of, r);
     return Share{h.begin * each, h.count * each};
   };
   switch (a) {
-    case Axis::q: return heads(d);
-    case Axis::made: return heads(whole.attn.latent.nope + whole.attn.latent.value);
-    case Axis::value: return heads(whole.attn.latent.value);
+    case Axis::q: return heads(whole.attn.heads, d);
+    case Axis::made: return heads(whole.attn.heads, whole.attn.latent.nope + whole.attn.latent.value);
+    case Axis::value: return heads(whole.attn.heads, whole.attn.latent.value);
+    case Axis::delta_keys: return heads(whole.delta.key_heads, whole.delta.key_dim);
+    case Axis::delta_values: return heads(whole.delta.value_heads, whole.delta.value_dim);
     case Axis::kv: {
       const Share h = kv_share(whole.attn.kv_heads, r);
       return {h.begin * d, h.count * d};
@@ -205,6 +259,8 @@ constexpr Share share(const ModelSpec& whole, Axis a, Rank r) {
     case Axis::heads:
     case Axis::d_ff:
     case Axis::shared_ff:
+    case Axis::delta_key_heads:
+    case Axis::delta_value_heads:
     case Axis::vocab: return share(size(whole, a), r);
     default: return {0, size(whole, a)};  // never cut
   }
@@ -220,7 +276,16 @@ constexpr ModelSpec shard(ModelSpec s, Rank r) {
   if (r.ep == 1) s.moe.d_ff = cut(s.moe.d_ff);
   if (r.ep == dynamic) s.moe.d_ff = dynamic;
   s.vocab = cut(s.vocab);
+  s.delta.key_heads = cut(s.delta.key_heads);
+  s.delta.value_heads = cut(s.delta.value_heads);
   return s;
+}
+
+/// Layers whose keys and values are cached, of the first `layers`.
+constexpr int cached_layers(const ModelSpec& s, int layers) { return layers - s.delta.layers.before(layers); }
+/// Which one a layer is among those of its kind: of the cached ones, or of those with a state.
+constexpr int place_of(const ModelSpec& s, int layer) {
+  return s.delta.layers.has(layer) ? s.delta.layers.before(layer) : cached_layers(s, layer);
 }
 
 /// A hole admits any value; a number admits only itself.
@@ -234,6 +299,11 @@ constexpr bool admits(const MoeSpec& build, const MoeSpec& m) {
          admits(build.renormalise, m.renormalise) && admits(build.groups, m.groups) && admits(build.top_groups, m.top_groups) &&
          admits(build.shared, m.shared) && (build.experts == dynamic || build.dense_layers == m.dense_layers);
 }
+constexpr bool admits(const DeltaSpec& build, const DeltaSpec& d) {
+  return bool(build) == bool(d) && admits(build.key_heads, d.key_heads) && admits(build.value_heads, d.value_heads) &&
+         admits(build.key_dim, d.key_dim) && admits(build.value_dim, d.value_dim) && admits(build.taps, d.taps) &&
+         (build.value_heads == dynamic || build.layers == d.layers);
+}
 constexpr bool admits(const ModelSpec& build, const ModelSpec& m) {
   return build.arch == m.arch && admits(build.d_model, m.d_model) && admits(build.d_ff, m.d_ff) && admits(build.vocab, m.vocab) &&
          admits(build.layers, m.layers) && admits(build.attn.heads, m.attn.heads) && admits(build.attn.kv_heads, m.attn.kv_heads) &&
@@ -241,7 +311,7 @@ constexpr bool admits(const ModelSpec& build, const ModelSpec& m) {
          admits(build.attn.qkv_bias, m.attn.qkv_bias) && admits(build.attn.o_bias, m.attn.o_bias) &&
          admits(build.attn.latent, m.attn.latent) && admits(build.attn.window, m.attn.window) &&
          (build.attn.window == dynamic || build.attn.windowed == m.attn.windowed) && admits(build.mlp_bias, m.mlp_bias) &&
-         admits(build.moe, m.moe);
+         admits(build.moe, m.moe) && admits(build.delta, m.delta);
 }
 
 }  // namespace atom::model

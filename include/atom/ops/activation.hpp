@@ -25,4 +25,9 @@ template <class Consumer, StepContext Ctx> auto silu_mul(Ctx& ctx, auto gate_up)
   return gate_mul<activation::Silu, Consumer>(ctx, gate_up);
 }
 
+/// x: (rows, cols), multiplied by sigmoid(gate) in place; each of a row's gates is that of as many neighbouring columns.
+template <StepContext Ctx, class T> void open_gates(Ctx& ctx, Tensor<T> x, auto gate) {
+  run<kernels::sigmoid_gate<T>>(ctx, {x.data, gate.data, x.rows, x.cols, gate.cols, x.stride, gate.stride});
+}
+
 }  // namespace atom::ops

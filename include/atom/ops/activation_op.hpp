@@ -1,5 +1,6 @@
 #pragma once
-// The middle of a gated MLP: y = act(gate) * up; optionally quantised for the projection behind it.
+// The middle of a gated MLP: y = act(gate) * up; optionally quantised for the projection behind it. And the sigmoid gate of what is
+// there already.
 // One idea: which function that is, is a type with the arithmetic of one element, rounding included.
 // To extend: an empty type like Gelu runs on Ref as it is, and on Cpu with a line in src/kernels/activation.cpp.
 #include <cmath>
@@ -58,6 +59,19 @@ template <class A, quant::Scheme Q, class T> struct gate_mul {
   static constexpr Cost cost(const args& a) {
     const double n = double(a.rows) * a.cols;
     return {n * (2 * sizeof(T) + (quantizes ? 1 : sizeof(T))), 6 * n};
+  }
+};
+/// x = T(x * T(sigmoid(gate))), where each of a row's gates is that of cols / gates neighbouring columns.
+template <class T> struct sigmoid_gate {
+  struct args {
+    T* x;           // (rows, cols), row stride ldx
+    const T* gate;  // (rows, gates), row stride ldg
+    int rows, cols, gates, ldx, ldg;
+  };
+  static constexpr Name name() { return {"sigmoid_gate<", type_name<T>, ">"}; }
+  static constexpr Cost cost(const args& a) {
+    const double n = double(a.rows) * a.cols;
+    return {(2 * n + double(a.rows) * a.gates) * sizeof(T), n + 4.0 * a.rows * a.gates};
   }
 };
 template <quant::Scheme Q, class T> using silu_mul = gate_mul<activation::Silu, Q, T>;

@@ -1,5 +1,5 @@
 #pragma once
-// Reference: gate_mul.
+// Reference: gate_mul and sigmoid_gate.
 #include <cmath>
 
 #include "atom/core/backend.hpp"
@@ -26,6 +26,20 @@ template <class A, quant::Scheme Q, class T> struct impl<kernels::gate_mul<A, Q,
         for (int c = 0; c < a.cols; ++c) a.q[at + c] = codec::encode(value(c), a.scale[r]);
       } else {
         for (int c = 0; c < a.cols; ++c) a.y[at + c] = T(value(c));
+      }
+    }
+  }
+};
+
+template <class T> struct impl<kernels::sigmoid_gate<T>, Ref> {
+  static void run(Ref::stream, const typename kernels::sigmoid_gate<T>::args& a) noexcept {
+    const int each = a.cols / a.gates;
+    for (int r = 0; r < a.rows; ++r) {
+      T* x = a.x + static_cast<std::ptrdiff_t>(r) * a.ldx;
+      const T* gate = a.gate + static_cast<std::ptrdiff_t>(r) * a.ldg;
+      for (int c = 0; c < a.cols; ++c) {
+        const auto open = static_cast<float>(T(1 / (1 + std::exp(-static_cast<float>(gate[c / each])))));
+        x[c] = T(static_cast<float>(x[c]) * open);
       }
     }
   }

@@ -20,8 +20,8 @@ template <int D, StepContext Ctx> void rotate(Ctx& ctx, auto qkv) {
             ctx.rotary_dim(), 0});
 }
 /// The same after an RMSNorm of every q and k head (Qwen3).
-template <int D, StepContext Ctx> void norm_rotate(Ctx& ctx, auto qkv, const auto& q_norm, const auto& k_norm) {
-  run<kernels::rope<typename Ctx::act, D, kernels::RopeFlags{.qk_norm = true}>>(
+template <int D, StepContext Ctx, class Norm> void norm_rotate(Ctx& ctx, auto qkv, const Norm& q_norm, const Norm& k_norm) {
+  run<kernels::rope<typename Ctx::act, D, kernels::RopeFlags{.qk_norm = true, .once = Norm::flags.once}>>(
       ctx, {qkv.data, ctx.batch.positions, ctx.cos_sin, q_norm.weight.data, k_norm.weight.data, qkv.rows, ctx.heads(),
             ctx.kv_heads(), qkv.stride, ctx.rotary_dim(), ctx.numbers.rms_eps});
 }

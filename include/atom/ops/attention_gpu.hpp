@@ -6,8 +6,12 @@
 
 namespace atom {
 
+namespace gpu {
+template <int D, kernels::RopeFlags F> inline constexpr bool rotates = is_head_width<D> && !F.once;
+}
+
 template <gpu::Activation T, int D, kernels::RopeFlags F, gpu::Target B>
-requires gpu::is_head_width<D>
+requires gpu::rotates<D, F>
 struct impl<kernels::rope<T, D, F>, B> {
   static void run(typename B::stream stream, const typename kernels::rope<T, D, F>::args& a) noexcept;
 };

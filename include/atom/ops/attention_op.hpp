@@ -11,6 +11,7 @@ namespace atom::kernels {
 
 struct RopeFlags {
   bool qk_norm = false;  // first RMSNorm each q and k head over D (rounded to T, then weighed), then rotate
+  bool once = false;     // weighed before it is rounded
   bool operator==(const RopeFlags&) const = default;
 };
 
@@ -25,7 +26,9 @@ template <class T, int D, RopeFlags F> struct rope {
     int rows, heads, kv_heads, ld, rotary_dim;
     float eps;
   };
-  static constexpr Name name() { return {F.qk_norm ? "qk_norm_rope<" : "rope<", type_name<T>, ",", name_of_int(D), ">"}; }
+  static constexpr Name name() {
+    return {F.once ? "once_" : "", F.qk_norm ? "qk_norm_rope<" : "rope<", type_name<T>, ",", name_of_int(D), ">"};
+  }
   static constexpr Cost cost(const args& a) {
     const double n = double(a.rows) * (a.heads + a.kv_heads) * D;
     return {2 * n * sizeof(T), (F.qk_norm ? 7 : 3) * n};

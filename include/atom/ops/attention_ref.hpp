@@ -21,7 +21,10 @@ template <class T, int D, kernels::RopeFlags F> struct impl<kernels::rope<T, D, 
           double squares = 0;
           for (int i = 0; i < D; ++i) squares += double{static_cast<float>(x[i])} * double{static_cast<float>(x[i])};
           const auto inverse = static_cast<float>(1 / std::sqrt(squares / D + double{a.eps}));
-          for (int i = 0; i < D; ++i) x[i] = T(w[i] * static_cast<float>(T(static_cast<float>(x[i]) * inverse)));
+          for (int i = 0; i < D; ++i) {
+            const float normed = static_cast<float>(x[i]) * inverse;
+            x[i] = T(w[i] * (F.once ? normed : static_cast<float>(T(normed))));
+          }
         }
         for (int i = 0; i < half; ++i) {
           const auto left = static_cast<float>(x[i]), right = static_cast<float>(x[i + half]);

@@ -28,10 +28,10 @@ struct Routing {
 
 // In a checkpoint that holds all experts in one tensor, the rows of a packed weight, gate and up, are
 struct Halves {  // all of one, then all of the other
-  static constexpr bool alternate = false;
+  static constexpr model::Axis turns = model::Axis::none;
 };
 struct Alternating {  // one of each
-  static constexpr bool alternate = true;
+  static constexpr model::Axis turns = model::Axis::expert_ff;
 };
 
 /// What the methods share: rows are sorted by expert, so that each expert's are one block, go through their experts, each a gated
@@ -78,7 +78,7 @@ template <class Expert, class Order, class Product> struct Blocks {
       model::collect<Ctx>(experts[e], out, &here);
       for (std::size_t i = begin; i < out.size(); ++i) {
         out[i].expert = static_cast<int>(e);
-        out[i].alternate = Order::alternate;
+        out[i].rows.turns = Order::turns;
       }
     }
     out.tables.push_back({this, 2 * experts.size() * sizeof(Weight), &make_table, &bind_table});

@@ -12,12 +12,13 @@ namespace atom::ops {
 
 struct AddResidual {};  // residual += x, then normalise residual
 struct RoundOnce {};    // not before the weights, only after
+struct ZeroCentred {};  // files hold the weights less one
 template <quant::QuantizesActivations Q> struct Quantize { using scheme = Q; };
 
 template <class T> inline constexpr bool is_quantize = false;
 template <class Q> inline constexpr bool is_quantize<Quantize<Q>> = true;
 template <class T>
-concept NormFusion = std::same_as<T, AddResidual> || std::same_as<T, RoundOnce> || is_quantize<T>;
+concept NormFusion = std::same_as<T, AddResidual> || std::same_as<T, RoundOnce> || std::same_as<T, ZeroCentred> || is_quantize<T>;
 
 template <class... F> struct quant_of { using type = quant::Keep; };
 template <class Q, class... F> struct quant_of<Quantize<Q>, F...> { using type = Q; };
@@ -30,7 +31,7 @@ template <class T> struct ResidualStream {
 };
 
 template <model::Width W, class... Fused> struct RMSNormOver {
-  static_assert((NormFusion<Fused> && ...), "atom: RMSNorm<...> accepts AddResidual, RoundOnce and Quantize<Q>");
+  static_assert((NormFusion<Fused> && ...), "atom: RMSNorm<...> accepts AddResidual, RoundOnce, ZeroCentred and Quantize<Q>");
   static_assert((int(is_quantize<Fused>) + ... + 0) <= 1, "atom: RMSNorm<...>: at most one Quantize<Q>");
   static constexpr kernels::NormFlags flags{.residual = (std::same_as<Fused, AddResidual> || ...),
                                             .once = (std::same_as<Fused, RoundOnce> || ...)};
@@ -38,6 +39,11 @@ template <model::Width W, class... Fused> struct RMSNormOver {
   using Weight = model::Param<float, W, model::Width{1}>;
   ATOM_MODULE(RMSNormOver, (Weight, weight));
 
+  template <class Ctx> void describe(model::ParamTable& out, const model::ParamPath& path) {
+    auto ref = model::param_ref(model::spell({&path, "weight"}), weight);
+    if constexpr ((std::same_as<Fused, ZeroCentred> || ...)) ref.map = [](float w) { return 1 + w; };
+    out.push_back(std::move(ref));
+  }
   template <StepContext Ctx> auto operator()(Ctx& ctx, ResidualStream<typename Ctx::act>& r) const requires(flags.residual) {
     auto x = r.delta;
     if (!r.pending) x.data = nullptr;
@@ -66,7 +72,8 @@ template <model::Width W, class... Fused> struct RMSNormOver {
 /// Over the model's width.
 template <class... Fused> using RMSNorm = RMSNormOver<model::Width(dynamic, model::Axis::d_model), Fused...>;
 /// Over one head: the weights of a QK-norm.
-using HeadNorm = RMSNormOver<model::Width(dynamic, model::Axis::head_dim)>;
+template <class... Fused> using HeadNormOf = RMSNormOver<model::Width(dynamic, model::Axis::head_dim), Fused...>;
+using HeadNorm = HeadNormOf<>;
 
 template <quant::Scheme Q, class... Fused> struct norm_for { using type = RMSNorm<AddResidual, Fused...>; };
 template <quant::QuantizesActivations Q, class... Fused> struct norm_for<Q, Fused...> {

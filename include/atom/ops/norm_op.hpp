@@ -1,5 +1,5 @@
 #pragma once
-// RMSNorm and LayerNorm keys. rmsnorm's flags say what else happens in the same pass over the row.
+// RMSNorm (plain, gated) and LayerNorm keys. rmsnorm's flags say what else happens in the same pass over the row.
 // One idea: flags are canonical, so RMSNorm<A, B> and RMSNorm<B, A> share one kernel.
 #include "atom/core/cost.hpp"
 #include "atom/core/run.hpp"
@@ -42,6 +42,23 @@ template <NormFlags F, quant::Scheme Q, class T> struct rmsnorm {
     const double n = double(a.rows) * a.cols;
     const double passes = F.residual ? 3 : 1;  // x; and the residual, read and written
     return {n * (passes * sizeof(T) + (quantizes ? 1 : sizeof(T))) + 4.0 * a.cols, 5 * n};
+  }
+};
+
+/// y = T(T(w * T(x * rsqrt(mean(x^2) + eps))) * silu(z)), head by head of a row.   Gated DeltaNet, https://arxiv.org/abs/2412.06464
+template <class T> struct gated_rmsnorm {
+  struct args {
+    const T* x;      // (rows, heads * cols)
+    const T* z;      // (rows, heads * cols), row stride ldz
+    const float* w;  // (cols)
+    T* y;            // (rows, heads * cols)
+    int rows, heads, cols, ldz;
+    float eps;
+  };
+  static constexpr Name name() { return {"gated_rmsnorm<", type_name<T>, ">"}; }
+  static constexpr Cost cost(const args& a) {
+    const double n = double(a.rows) * a.heads * a.cols;
+    return {3 * n * sizeof(T) + 4.0 * a.cols, 10 * n};
   }
 };
 

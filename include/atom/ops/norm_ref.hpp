@@ -1,5 +1,5 @@
 #pragma once
-// Reference: rmsnorm (all flags) and layernorm.
+// Reference: rmsnorm (all flags), gated_rmsnorm and layernorm.
 #include <cmath>
 
 #include "atom/core/backend.hpp"
@@ -36,6 +36,25 @@ template <kernels::NormFlags F, quant::Scheme Q, class T> struct impl<kernels::r
         for (int c = 0; c < a.cols; ++c) a.y[at + c] = T(normed(c));
       }
     }
+  }
+};
+
+template <class T> struct impl<kernels::gated_rmsnorm<T>, Ref> {
+  static void run(Ref::stream, const typename kernels::gated_rmsnorm<T>::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r)
+      for (int h = 0; h < a.heads; ++h) {
+        const std::ptrdiff_t at = (static_cast<std::ptrdiff_t>(r) * a.heads + h) * a.cols;
+        const T* x = a.x + at;
+        const T* z = a.z + static_cast<std::ptrdiff_t>(r) * a.ldz + static_cast<std::ptrdiff_t>(h) * a.cols;
+        double squares = 0;
+        for (int c = 0; c < a.cols; ++c) squares += double{static_cast<float>(x[c])} * double{static_cast<float>(x[c])};
+        const auto inverse = static_cast<float>(1 / std::sqrt(squares / a.cols + double{a.eps}));
+        for (int c = 0; c < a.cols; ++c) {
+          const auto gate = static_cast<float>(z[c]);
+          const auto weighed = static_cast<float>(T(a.w[c] * static_cast<float>(T(static_cast<float>(x[c]) * inverse))));
+          a.y[at + c] = T(weighed * (gate / (1 + std::exp(-gate))));
+        }
+      }
   }
 };
 

@@ -28,6 +28,7 @@ template <class T> struct QuantizeRows {
 template <class Level, class T> struct Activations {
   /// A: activation::Silu or ClampedSwiglu.
   template <class A> static void gate_mul(const GateRows<T>& a, int first, int count);
+  static void sigmoid_gate(const typename kernels::sigmoid_gate<T>::args& a, int first, int count);
   static void quantize(const QuantizeRows<T>& a, int first, int count);
 };
 

@@ -2,24 +2,10 @@
 // act(gate) * up, and plain quantization, of one level.
 #include "activation.hpp"
 #include "quantize_row.hpp"
+#include "sigmoid.hpp"
 #include "simd_pair.hpp"
 
 namespace atom::cpu {
-
-/// g / (1 + e^-g), as exact as a result of type T deserves.
-template <class Level> typename Simd<Level>::V silu(typename Simd<Level>::V g, const float*) {
-  using S = Simd<Level>;
-  return g / (S::set(1) + exp<Level>(S::zero() - g));
-}
-/// Relative error 2e-5. Below -87 it is that of -87, which is -1e-36, and never 0.
-template <class Level> typename Simd<Level>::V silu(typename Simd<Level>::V g, const bf16*) {
-  using S = Simd<Level>;
-  constexpr float least = -87, log2e = 1.44269504f;  // e^87 and e^-87 are floats, and not denormal
-  g = S::max(S::set(least), g);
-  typename S::V n;
-  const auto f = S::split(S::min(S::set(-least), g) * S::set(-log2e), n);
-  return g * S::reciprocal(S::set(1) + S::scale_within(polynomial<Level>(f, S::exp2_coarse_terms), n));
-}
 
 template <class Level, class T>
 template <class A>
@@ -49,6 +35,29 @@ template <class A>
           a.cols, [&](int i, auto lanes) { return P::rounded(value(i, lanes)); }, a.q + at);
     else
       each_pair<Level, T>(a.cols, [&](int i, auto lanes) { P::store(a.y + at + i, value(i, lanes), lanes); });
+  }
+}
+
+template <class Level, class T>
+[[gnu::flatten]] void Activations<Level, T>::sigmoid_gate(const typename kernels::sigmoid_gate<T>::args& a, int first, int count) {
+  using P = Pairs<Level, T>;
+  const auto open = [](Pair<Level> g) {
+    return P::rounded(
+        {sigmoid<Level>(g.even, static_cast<const T*>(nullptr)), sigmoid<Level>(g.odd, static_cast<const T*>(nullptr))});
+  };
+  const int each = a.cols / a.gates;
+  for (int r = first; r < first + count; ++r) {
+    T* x = a.x + static_cast<std::ptrdiff_t>(r) * a.ldx;
+    const T* gate = a.gate + static_cast<std::ptrdiff_t>(r) * a.ldg;
+    if (each == 1) {
+      each_pair<Level, T>(
+          a.cols, [&](int i, auto lanes) { P::store(x + i, P::load(x + i, lanes) * open(P::load(gate + i, lanes)), lanes); });
+      continue;
+    }
+    for (int g = 0; g < a.gates; ++g, x += each) {
+      const auto by = Simd<Level>::set(Simd<Level>::first(open(P::load(gate + g, P::tail(1))).even));
+      each_pair<Level, T>(each, [&](int i, auto lanes) { P::store(x + i, P::load(x + i, lanes) * by, lanes); });
+    }
   }
 }
 

@@ -23,6 +23,7 @@ template <class T> struct RmsRows {
 /// Rows [first, first + count).
 template <class Level, class T> struct Norms {
   static void rms(const RmsRows<T>& a, int first, int count);
+  static void gated(const typename kernels::gated_rmsnorm<T>::args& a, int first, int count);
   static void layer(const typename kernels::layernorm<T>::args& a, int first, int count);
 };
 

@@ -3,6 +3,7 @@
 // One idea: sums run in float lanes (as many partial sums as a vector has lanes), the one reciprocal root per row in double.
 #include "norm.hpp"
 #include "quantize_row.hpp"
+#include "sigmoid.hpp"
 #include "simd_pair.hpp"
 
 namespace atom::cpu {
@@ -42,6 +43,30 @@ template <class Level, class T> [[gnu::flatten]] void Norms<Level, T>::rms(const
     else
       each_pair<Level, T>(a.cols, [&](int i, auto lanes) { P::store(a.y + at + i, normed(i, lanes), lanes); });
   }
+}
+
+template <class Level, class T>
+[[gnu::flatten]] void Norms<Level, T>::gated(const typename kernels::gated_rmsnorm<T>::args& a, int first, int count) {
+  using S = Simd<Level>;
+  using P = Pairs<Level, T>;
+  for (int r = first; r < first + count; ++r)
+    for (int head = 0; head < a.heads; ++head) {
+      const std::ptrdiff_t at = (static_cast<std::ptrdiff_t>(r) * a.heads + head) * a.cols;
+      const T* x = a.x + at;
+      const T* z = a.z + static_cast<std::ptrdiff_t>(r) * a.ldz + static_cast<std::ptrdiff_t>(head) * a.cols;
+      auto squares = Pair<Level>::zero();
+      each_pair<Level, T>(a.cols, [&](int i, auto lanes) {
+        const auto v = P::load(x + i, lanes);
+        squares = fma(v, v, squares);
+      });
+      const double mean = static_cast<double>(Pair<Level>::sum(squares)) / a.cols;
+      const auto inverse = S::set(static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(a.eps))));
+      each_pair<Level, T>(a.cols, [&](int i, auto lanes) {
+        const auto gate = P::load(z + i, lanes);
+        const auto weighed = P::rounded(P::load_floats(a.w + i, lanes) * P::rounded(P::load(x + i, lanes) * inverse));
+        P::store(a.y + at + i, weighed * Pair<Level>{silu<Level>(gate.even, z), silu<Level>(gate.odd, z)}, lanes);
+      });
+    }
 }
 
 template <class Level, class T>

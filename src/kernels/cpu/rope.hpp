@@ -17,6 +17,7 @@ template <class T> struct RopeRows {
   const float* k_norm;   // (d), or null
   int d, heads, kv_heads, ld, rotary_dim;
   float eps;
+  bool once;  // weigh, then round
 };
 
 /// Rows [first, first + count).

@@ -65,8 +65,11 @@ template <class Level, class T> [[gnu::flatten]] void Rope<Level, T>::rotate(con
       for (int h = begin; h < end; ++h) {
         const Weights& w = h < a.heads ? q_weights : k_weights;
         const auto scale = S::set(inverse[h - begin]);
-        const auto weigh = [scale](const Floats& by) {
-          return [&by, scale](auto v, int i) { return P::rounded(P::in_order(by + i) * P::rounded(v * scale)); };
+        const auto weigh = [scale, once = a.once](const Floats& by) {
+          return [&by, scale, once](auto v, int i) {
+            const auto normed = v * scale;
+            return P::rounded(P::in_order(by + i) * (once ? normed : P::rounded(normed)));
+          };
         };
         turn(h, weigh(w.left), weigh(w.right));
         T* const tail = row + static_cast<std::ptrdiff_t>(h) * a.d + 2 * half;

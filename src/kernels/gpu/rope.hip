@@ -82,7 +82,7 @@ template <class T, class Kv, int D, int N> struct KvWrite {
 }  // namespace
 
 template <gpu::Activation T, int D, kernels::RopeFlags F, gpu::Target B>
-requires gpu::is_head_width<D>
+requires gpu::rotates<D, F>
 void impl<kernels::rope<T, D, F>, B>::run(typename B::stream stream, const typename kernels::rope<T, D, F>::args& a) noexcept {
   gpu::launch<Rope<T, D, F>, B>(stream, {a.rows, gpu::ceil_div(a.heads + a.kv_heads, 4)}, a);
 }
