@@ -79,7 +79,8 @@ void impl<kernels::route_topk<Rule>, Cpu>::run(Cpu::stream pool, const typename 
           value[e] = number(logits[e]);
       }
       choose<Rule::biased>(value, a, expert);
-      const auto score = [&, top = logits[expert[0]]](int e) {
+      [[maybe_unused]] const float top = logits[expert[0]];
+      const auto score = [&](int e) {
         if constexpr (softmax)
           return std::exp(logits[e] - top);
         else

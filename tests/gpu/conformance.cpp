@@ -15,6 +15,7 @@
 
 #include "latents.hpp"
 #include "mixtures.hpp"
+#include "paged_batch.hpp"
 #include "verdict.hpp"
 
 namespace atom::test {
@@ -156,56 +157,39 @@ template <class B, class T, class Kv, int D> void kv_write(int rows, int kv_head
   Verdict(side.finish()).same(k, k_want).same(v, v_want).template say<B>(std::string_view(op::name()), shape({rows, kv_heads}));
 }
 
-struct Sequence {
-  int rows, context;
-};
 constexpr kernels::AttnFlags all_keys{}, windowed{.window = true, .sinks = true};
 template <class B, class T, class Kv, int D, kernels::AttnFlags F = all_keys>
-void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool split = false, int window = 0) {
+void attention(int heads, int kv_heads, const std::vector<PagedBatch::Sequence>& seqs, bool split = false, int window = 0) {
   using op = kernels::paged_attention<T, Kv, D, F>;
   using layout = kernels::KvLayout<Kv, D>;
-  std::vector<int> first_row{0}, context;
-  int pages = 3, longest = 1;
-  for (const auto& s : seqs) {
-    first_row.push_back(first_row.back() + s.rows);
-    context.push_back(s.context);
-    const int n = (s.context + layout::page - 1) / layout::page;
-    pages += n;
-    longest = std::max(longest, n);
-  }
-  const int rows = first_row.back(), ldq = (heads + 2 * kv_heads) * D;
+  PagedBatch batch(seqs, layout::page, 17);
+  const int rows = batch.rows(), ldq = (heads + 2 * kv_heads) * D;
   const auto q = noise<T>(size(rows, ldq), 16);
-  std::vector<Kv> k(layout::elements(static_cast<std::size_t>(pages), kv_heads), Kv(NAN)), v = k;  // what nobody owns is NaN
-  std::vector<int> free(size(pages, 1)), table(seqs.size() * size(longest, 1), 0);
-  std::iota(free.begin(), free.end(), 0);
-  std::mt19937 generator(17);
-  std::shuffle(free.begin(), free.end(), generator);
+  std::vector<Kv> k(layout::elements(static_cast<std::size_t>(batch.pages), kv_heads), Kv(NAN)), v = k;  // what nobody owns is NaN
+  std::mt19937 generator(18);
   std::normal_distribution<float> normal;
-  for (std::size_t s = 0; s < seqs.size(); ++s)
-    for (int t = 0; t < seqs[s].context; ++t) {
-      int& page = table[s * size(longest, 1) + size(t / layout::page, 1)];
-      if (t % layout::page == 0) page = free.back(), free.pop_back();
-      for (int h = 0; h < kv_heads; ++h)
-        for (std::size_t i = 0; i < D; ++i) {
-          const std::size_t at = layout::at(page, h, t % layout::page, kv_heads) + i;
-          k[at] = Kv(normal(generator));
-          v[at] = Kv(normal(generator));
-        }
-    }
+  batch.each_token([&](int page, int token) {
+    for (int h = 0; h < kv_heads; ++h)
+      for (std::size_t i = 0; i < D; ++i) {
+        const std::size_t at = layout::at(page, h, token, kv_heads) + i;
+        k[at] = Kv(normal(generator));
+        v[at] = Kv(normal(generator));
+      }
+  });
   std::vector<T> o(size(rows, heads * D), T(NAN)), want = o;
   typename op::args a{q.data(),
                       want.data(),
                       k.data(),
                       v.data(),
-                      table.data(),
-                      first_row.data(),
-                      context.data(),
+                      batch.table.data(),
+                      batch.first_row.data(),
+                      batch.context.data(),
                       rows,
-                      static_cast<int>(seqs.size()),
+                      batch.seqs(),
                       heads,
                       kv_heads,
                       ldq,
-                      longest,
+                      batch.longest,
                       1 / std::sqrt(static_cast<float>(D))};
   a.window = window;
   const auto sinks = noise<float>(size(heads, 1), 20, 3);
@@ -213,8 +197,8 @@ void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool 
   run_on<op, Ref>({}, a);
   Side<B> side;
   if (F.sinks) a.sinks = side.in(sinks);
-  a.q = side.in(q), a.o = side.out(o), a.k_pages = side.in(k), a.v_pages = side.in(v), a.block_table = side.in(table);
-  a.first_row = side.in(first_row), a.context = side.in(context);
+  a.q = side.in(q), a.o = side.out(o), a.k_pages = side.in(k), a.v_pages = side.in(v), a.block_table = side.in(batch.table);
+  a.first_row = side.in(batch.first_row), a.context = side.in(batch.context);
   std::vector<float> partials(
       split ? size(a.seqs, heads * kernels::attention_splits(kv_heads)) * size(kernels::partial_width(D), 1) : 0, NAN);
   std::vector<int> arrivals(split ? size(rows, kv_heads) : 0);
@@ -223,8 +207,8 @@ void attention(int heads, int kv_heads, const std::vector<Sequence>& seqs, bool 
   Verdict(side.finish())  // bf16 probabilities: as in tests/ops/attention_test.cpp
       .close(o, want, std::is_same_v<T, bf16> ? 0.01f : 2e-5f, 2 * ulp<T>)
       .template say<B>(std::string_view(op::name()), shape({heads, kv_heads}) + " heads, " +
-                                                         shape({static_cast<int>(seqs.size()), rows, context[0]}) +
-                                                         (split ? " split" : "") + (window ? " window" : ""));
+                                                         shape({batch.seqs(), rows, batch.context[0]}) + (split ? " split" : "") +
+                                                         (window ? " window" : ""));
 }
 
 template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
@@ -303,9 +287,10 @@ template <class B> void everything() {
     sample<B>(rows, vocab, {.temperature = 1, .top_p = 1e-6f});
     sample<B>(rows, vocab, {.temperature = 6, .top_k = 5000, .top_p = 0.9f});
   }
-  const std::vector<Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, large ? 1200 : 150}, {0, 3}, {1, 33}};
-  const std::vector<Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}};
-  const std::vector<Sequence> prefill = {{large ? 700 : 70, large ? 700 : 70}, {33, large ? 2000 : 140}};
+  const std::vector<PagedBatch::Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, large ? 1200 : 150},
+                                                    {0, 3}, {1, 33}};
+  const std::vector<PagedBatch::Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}};
+  const std::vector<PagedBatch::Sequence> prefill = {{large ? 700 : 70, large ? 700 : 70}, {33, large ? 2000 : 140}};
   for (int group : {1, 2, 4, 5, 16}) {
     for (bool split : {false, true}) {
       attention<B, bf16, bf16, 128>(2 * group, 2, decode, split);

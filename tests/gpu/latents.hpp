@@ -6,6 +6,7 @@
 #include "atom/ops/mla_gpu.hpp"
 #include "atom/ops/mla_ref.hpp"
 
+#include "paged_batch.hpp"
 #include "verdict.hpp"
 
 namespace atom::test {
@@ -41,50 +42,32 @@ template <class B, int C, int R> void latent_write(int rows, int padding) {
   Verdict(side.finish()).same(pages, want).template say<B>(std::string_view(op::name()), shape({rows, C, R}));
 }
 
-struct LatentSequence {
-  int rows, context;
-};
 /// Whatever no sequence owns is NaN.
-template <class B, int C, int R, int N, int V> void latent_attention(int heads, const std::vector<LatentSequence>& seqs) {
+template <class B, int C, int R, int N, int V> void latent_attention(int heads, const std::vector<PagedBatch::Sequence>& seqs) {
   using op = kernels::latent_attention<quant::NoAs<bf16>, bf16, bf16, C, R, N, V>;
   using layout = kernels::LatentLayout<bf16, C + R>;
-  std::vector<int> first_row{0}, context;
-  int count = 3, longest = 1;
-  for (const auto& s : seqs) {
-    first_row.push_back(first_row.back() + s.rows);
-    context.push_back(s.context);
-    const int n = (s.context + layout::page - 1) / layout::page;
-    count += n;
-    longest = std::max(longest, n);
-  }
-  const int rows = first_row.back(), ldq = heads * (N + R) + 8, many = static_cast<int>(seqs.size());
+  PagedBatch batch(seqs, layout::page, 57);
+  const int rows = batch.rows(), ldq = heads * (N + R) + 8;
   const auto q = noise<bf16>(size(rows, ldq), 55);
   const auto w = noise<bf16>(size(heads * (N + V), C), 56, 1 / std::sqrt(static_cast<float>(C)));
-  std::vector<bf16> pages(layout::elements(static_cast<std::size_t>(count)), bf16(NAN));
-  std::vector<int> free(size(count, 1)), table(size(many, longest), 0);
-  std::iota(free.begin(), free.end(), 0);
-  std::mt19937 generator(57);
-  std::shuffle(free.begin(), free.end(), generator);
+  std::vector<bf16> pages(layout::elements(static_cast<std::size_t>(batch.pages)), bf16(NAN));
+  std::mt19937 generator(58);
   std::normal_distribution<float> normal;
-  for (std::size_t s = 0; s < seqs.size(); ++s)
-    for (int t = 0; t < seqs[s].context; ++t) {
-      int& page = table[s * size(longest, 1) + size(t / layout::page, 1)];
-      if (t % layout::page == 0) page = free.back(), free.pop_back();
-      for (std::size_t i = 0; i < C + R; ++i)
-        pages[layout::at(page * layout::page + t % layout::page) + i] = bf16(normal(generator));
-    }
+  batch.each_token([&](int page, int token) {
+    for (std::size_t i = 0; i < C + R; ++i) pages[layout::at(page * layout::page + token) + i] = bf16(normal(generator));
+  });
   std::vector<bf16> o(size(rows, heads * V), bf16(NAN)), want = o;
   const float scale = 1 / std::sqrt(static_cast<float>(N + R));
-  run_on<op, Ref>({}, {q.data(), w.data(), nullptr, want.data(), pages.data(), table.data(), first_row.data(), context.data(), rows,
-                       many, heads, ldq, longest, scale});
+  run_on<op, Ref>({}, {q.data(), w.data(), nullptr, want.data(), pages.data(), batch.table.data(), batch.first_row.data(),
+                       batch.context.data(), rows, batch.seqs(), heads, ldq, batch.longest, scale});
   Side<B> side;
-  std::vector<float> scratch(impl<op, B>::scratch_bytes(rows, many, heads) / sizeof(float) + 1, NAN);
-  run_on<op, B>(side.stream(),
-                {side.in(q), side.in(w), nullptr, side.out(o), side.in(pages), side.in(table), side.in(first_row), side.in(context),
-                 rows, many, heads, ldq, longest, scale, reinterpret_cast<std::byte*>(side.out(scratch))});
+  std::vector<float> scratch(impl<op, B>::scratch_bytes(rows, batch.seqs(), heads) / sizeof(float) + 1, NAN);
+  run_on<op, B>(side.stream(), {side.in(q), side.in(w), nullptr, side.out(o), side.in(pages), side.in(batch.table),
+                                side.in(batch.first_row), side.in(batch.context), rows, batch.seqs(), heads, ldq, batch.longest,
+                                scale, reinterpret_cast<std::byte*>(side.out(scratch))});
   Verdict(side.finish())  // bf16 rounds the absorbed query, probabilities and the sum of rows: as in tests/ops/mla_test.cpp
       .close(o, want, 0.03f, 2 * ulp<bf16>)
-      .template say<B>(std::string_view(op::name()), shape({heads}) + " heads, " + shape({many, rows, context[0]}));
+      .template say<B>(std::string_view(op::name()), shape({heads}) + " heads, " + shape({batch.seqs(), rows, batch.context[0]}));
 }
 
 template <class B> void latents() {
@@ -93,8 +76,8 @@ template <class B> void latents() {
   rope_pairs<B, bf16>(5, 1, 32);
   latent_write<B, 512, 64>(70, 8);
   latent_write<B, 128, 32>(3, 3);
-  const std::vector<LatentSequence> decode = {{1, 2}, {1, 16}, {1, 17}, {0, 5}, {1, large ? 4500 : 300}, {1, 33}};
-  const std::vector<LatentSequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}, {3, 140}};
+  const std::vector<PagedBatch::Sequence> decode = {{1, 2}, {1, 16}, {1, 17}, {0, 5}, {1, large ? 4500 : 300}, {1, 33}};
+  const std::vector<PagedBatch::Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}, {3, 140}};
   for (int heads : {1, 3, 16, 20}) {
     latent_attention<B, 128, 32, 64, 64>(heads, decode);
     latent_attention<B, 128, 32, 64, 64>(heads, mixed);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
-#include <numeric>
 #include <string>
 
 #include "atom/ops/attention_cpu.hpp"
@@ -14,6 +13,7 @@
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
 #include "emu_setting.hpp"
+#include "paged_batch.hpp"
 
 namespace atom::test {
 
@@ -21,64 +21,47 @@ namespace atom::test {
 template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}> struct AttentionBatch {
   using op = kernels::paged_attention<T, Kv, D, F>;
   using layout = kernels::KvLayout<Kv, D>;
-  struct Sequence {
-    int rows, context;
-  };
   std::vector<T> q, o;
   std::vector<typename layout::element> k, v;
   std::vector<float> sinks;
-  std::vector<int> table, first_row{0}, context;
+  PagedBatch batch;
   typename op::args args{};
   float spread;  // of queries and keys
 
-  AttentionBatch(int heads, int kv_heads, const std::vector<Sequence>& seqs, float spread_ = 1, int window = 0) : spread(spread_) {
-    int pages = 3, longest = 1;
-    for (const auto& s : seqs) {
-      first_row.push_back(first_row.back() + s.rows);
-      context.push_back(s.context);
-      pages += (s.context + layout::page - 1) / layout::page;
-      longest = std::max(longest, (s.context + layout::page - 1) / layout::page);
-    }
-    const int rows = first_row.back(), padding = 8;
-    const int ldq = (heads + 2 * kv_heads) * D + padding;
+  AttentionBatch(int heads, int kv_heads, const std::vector<PagedBatch::Sequence>& seqs, float spread_ = 1, int window = 0)
+      : batch(seqs, layout::page, 2), spread(spread_) {
+    const int rows = batch.rows(), padding = 8, ldq = (heads + 2 * kv_heads) * D + padding;
     q = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ldq), 1, spread);
     o.assign(static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads * D), T(NAN));
-    k.resize(layout::elements(static_cast<std::size_t>(pages), kv_heads));
+    k.resize(layout::elements(static_cast<std::size_t>(batch.pages), kv_heads));
     std::memset(static_cast<void*>(k.data()), 0xff, k.size() * sizeof(k[0]));  // NaN, of every float type
     v = k;
-    std::vector<int> free(static_cast<std::size_t>(pages));
-    std::iota(free.begin(), free.end(), 0);
-    std::mt19937 generator(2);
-    std::shuffle(free.begin(), free.end(), generator);
-    table.assign(seqs.size() * static_cast<std::size_t>(longest), -1);
+    std::mt19937 generator(3);
     std::normal_distribution<float> normal;
-    for (std::size_t s = 0; s < seqs.size(); ++s)
-      for (int t = 0; t < seqs[s].context; ++t) {
-        int& entry = table[s * static_cast<std::size_t>(longest) + static_cast<std::size_t>(t / layout::page)];
-        if (entry < 0) entry = free.back(), free.pop_back();
-        for (int h = 0; h < kv_heads; ++h) {
-          float key[D], value[D];
-          for (int i = 0; i < D; ++i) {
-            key[i] = normal(generator) * spread;
-            value[i] = normal(generator);
-          }
-          put(key, k, entry, h, t % layout::page, kv_heads);
-          put(value, v, entry, h, t % layout::page, kv_heads);
+    batch.each_token([&](int page, int token) {
+      for (int h = 0; h < kv_heads; ++h) {
+        float key[D], value[D];
+        for (int i = 0; i < D; ++i) {
+          key[i] = normal(generator) * spread;
+          value[i] = normal(generator);
         }
+        put(key, k, page, h, token, kv_heads);
+        put(value, v, page, h, token, kv_heads);
       }
+    });
     args = {q.data(),
             o.data(),
             k.data(),
             v.data(),
-            table.data(),
-            first_row.data(),
-            context.data(),
+            batch.table.data(),
+            batch.first_row.data(),
+            batch.context.data(),
             rows,
-            static_cast<int>(seqs.size()),
+            batch.seqs(),
             heads,
             kv_heads,
             ldq,
-            longest,
+            batch.longest,
             1 / std::sqrt(static_cast<float>(D))};
     args.window = window;
     if constexpr (F.sinks) {
@@ -131,7 +114,8 @@ template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}>
   }
   double products() const {
     double pairs = 0;
-    for (std::size_t s = 0; s < context.size(); ++s) pairs += double(first_row[s + 1] - first_row[s]) * context[s];
+    for (std::size_t s = 0; s < batch.context.size(); ++s)
+      pairs += double(batch.first_row[s + 1] - batch.first_row[s]) * batch.context[s];
     return pairs * args.heads * D;
   }
 };

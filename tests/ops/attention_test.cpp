@@ -84,7 +84,7 @@ TEST(PagedAttention_, CostCountsWhatTheWindowLeaves) {
 }
 
 TEST(PagedAttention_, ManySequencesAtOnce) {  // more than one wave
-  std::vector<Batch<bf16, bf16, 64>::Sequence> seqs;
+  std::vector<PagedBatch::Sequence> seqs;
   for (int i = 0; i < 300; ++i) seqs.push_back({i % 7 == 3 ? 2 : 1, i % 11 == 0 ? 1100 : 2 + i});
   Batch<bf16, bf16, 64>(2, 1, seqs).check();
 }
@@ -97,13 +97,14 @@ TEST(PagedAttention_, ASequenceDoesNotDependOnItsBatch) {
     for (int s = 0; s < 3; ++s) {
       B one = all;
       const auto width = static_cast<std::size_t>(one.args.heads * 128);
-      const int first = all.first_row[static_cast<std::size_t>(s)], rows = all.first_row[static_cast<std::size_t>(s) + 1] - first;
+      const int first = all.batch.first_row[static_cast<std::size_t>(s)],
+                rows = all.batch.first_row[static_cast<std::size_t>(s) + 1] - first;
       const int bounds[] = {0, rows};
       one.args.q = all.q.data() + first * all.args.ldq;
       one.args.o = one.o.data();
-      one.args.block_table = all.table.data() + s * all.args.table_stride;
+      one.args.block_table = all.batch.table.data() + s * all.args.table_stride;
       one.args.first_row = bounds;
-      one.args.context = all.context.data() + s;
+      one.args.context = all.batch.context.data() + s;
       one.args.rows = rows;
       one.args.seqs = 1;
       run_on<B::op, Cpu>(pool(2, attention_scratch_bytes(4, 2, 128)), one.args);

@@ -13,6 +13,7 @@
 #include "conformance.hpp"
 #include "cpu_setting.hpp"
 #include "emu_setting.hpp"
+#include "paged_batch.hpp"
 
 namespace atom {
 namespace {
@@ -50,53 +51,35 @@ template <class Q> struct Weight {
 template <class Q, class T, class Kv, int C, int R, int N, int V> struct Batch {
   using op = kernels::latent_attention<Q, T, Kv, C, R, N, V>;
   using layout = kernels::LatentLayout<Kv, C + R>;
-  struct Sequence {
-    int rows, context;
-  };
   Weight<Q> weight;
   std::vector<T> q, o;
   std::vector<Kv> pages;
-  std::vector<int> table, first_row{0}, context;
+  PagedBatch paged;
   typename op::args args{};
 
-  Batch(int heads, const std::vector<Sequence>& seqs) : weight(heads * (N + V), C) {
-    int count = 3, longest = 1;
-    for (const auto& s : seqs) {
-      first_row.push_back(first_row.back() + s.rows);
-      context.push_back(s.context);
-      count += (s.context + layout::page - 1) / layout::page;
-      longest = std::max(longest, (s.context + layout::page - 1) / layout::page);
-    }
-    const int rows = first_row.back(), ldq = heads * (N + R) + 8;
+  Batch(int heads, const std::vector<PagedBatch::Sequence>& seqs) : weight(heads * (N + V), C), paged(seqs, layout::page, 2) {
+    const int rows = paged.rows(), ldq = heads * (N + R) + 8;
     q = noise<T>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ldq), 1);
     o.assign(static_cast<std::size_t>(rows) * static_cast<std::size_t>(heads * V), T(NAN));
-    pages.assign(layout::elements(static_cast<std::size_t>(count)), Kv(NAN));
-    std::vector<int> free(static_cast<std::size_t>(count));
-    std::iota(free.begin(), free.end(), 0);
-    std::mt19937 generator(2);
-    std::shuffle(free.begin(), free.end(), generator);
-    table.assign(seqs.size() * static_cast<std::size_t>(longest), -1);
+    pages.assign(layout::elements(static_cast<std::size_t>(paged.pages)), Kv(NAN));
+    std::mt19937 generator(3);
     std::normal_distribution<float> normal;
-    for (std::size_t s = 0; s < seqs.size(); ++s)
-      for (int t = 0; t < seqs[s].context; ++t) {
-        int& entry = table[s * static_cast<std::size_t>(longest) + static_cast<std::size_t>(t / layout::page)];
-        if (entry < 0) entry = free.back(), free.pop_back();
-        for (std::size_t i = 0; i < C + R; ++i)
-          pages[layout::at(entry * layout::page + t % layout::page) + i] = Kv(normal(generator));
-      }
+    paged.each_token([&](int page, int token) {
+      for (std::size_t i = 0; i < C + R; ++i) pages[layout::at(page * layout::page + token) + i] = Kv(normal(generator));
+    });
     args = {q.data(),
             weight.plain.data(),
             weight.scale.data(),
             o.data(),
             pages.data(),
-            table.data(),
-            first_row.data(),
-            context.data(),
+            paged.table.data(),
+            paged.first_row.data(),
+            paged.context.data(),
             rows,
-            static_cast<int>(seqs.size()),
+            paged.seqs(),
             heads,
             ldq,
-            longest,
+            paged.longest,
             1 / std::sqrt(static_cast<float>(N + R))};
   }
 
@@ -189,7 +172,7 @@ TEST(LatentAttention_, OfALoneRowIsItsOwn) {
     B alone(3, {{1, 400}}), among(3, {{1, 400}, {1, 30}, {30, 30}});
     for (int t = 0; t < 400; ++t) {  // the same tokens
       const auto at = [&](B& b) {
-        return B::layout::at(b.table[static_cast<std::size_t>(t / B::layout::page)] * B::layout::page + t % B::layout::page);
+        return B::layout::at(b.paged.table[static_cast<std::size_t>(t / B::layout::page)] * B::layout::page + t % B::layout::page);
       };
       std::copy_n(alone.pages.begin() + static_cast<std::ptrdiff_t>(at(alone)), 160,
                   among.pages.begin() + static_cast<std::ptrdiff_t>(at(among)));

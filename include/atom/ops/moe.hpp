@@ -173,10 +173,10 @@ struct Mailbox {
   template <StepContext Ctx, class T>
   static Arrived<T> dispatch(Ctx& ctx, Tensor<T> x, const Routing& r, model::Share mine, model::Share own) {
     using op = kernels::dispatch_rows<T, typename Ctx::comm_type>;
-    static_assert(HasKernel<kernels::dispatch_rows<T, typename Ctx::target::comm>, typename Ctx::target>,
-                  "atom: moe::ExpertParallel: on this backend no rows can travel between ranks; build with Parallel::ep = 1, which "
-                  "cuts every "
-                  "expert, or specialise atom::impl<kernels::dispatch_rows<T, Comm>, Backend> (docs/adding_a_kernel.md)");
+    static_assert(
+        HasKernel<kernels::dispatch_rows<T, typename Ctx::target::comm>, typename Ctx::target>,
+        "atom: moe::ExpertParallel: on this backend no rows can travel between ranks; build with Parallel::ep = 1, which "
+        "cuts every expert, or specialise atom::impl<kernels::dispatch_rows<T, Comm>, Backend> (docs/adding_a_kernel.md)");
     const int room = x.rows * r.top_k;
     const auto first = temp<int>(ctx, own.count + 1, 1), slot = temp<int>(ctx, room, 1);
     auto rows = temp<T>(ctx, room, x.cols);
