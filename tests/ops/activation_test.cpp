@@ -42,6 +42,16 @@ template <class T> struct Case {
   }
 };
 
+// Cpu's gates of bf16 are approximate before they are rounded: of two roundings each may go the other way, but few do.
+template <class T> constexpr float two_roundings = std::same_as<T, float> ? 16 * ulp<T> : 4 * ulp<T>;
+template <class T> testing::AssertionResult follows(const std::vector<T>& got, const std::vector<T>& want) {
+  std::size_t others = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) others += got[i] == want[i] ? 0 : 1;
+  if (std::same_as<T, bf16> && others > 1 + got.size() / 50)
+    return testing::AssertionFailure() << others << " of " << got.size() << " are rounded in another way";
+  return close(got, want, 1e-30f, two_roundings<T>);
+}
+
 template <class T> struct SiluMul : testing::Test {};
 using Types = testing::Types<float, bf16>;
 TYPED_TEST_SUITE(SiluMul, Types);
@@ -56,8 +66,8 @@ TYPED_TEST(SiluMul, EqualsReference) {
       const auto want = c.template plain<Ref>({});
       const auto want_q = c.template quantized<Ref>({});
       const auto agree = [&](const std::vector<T>& got, const typename Case<T>::Codes& got_q) {
-        EXPECT_TRUE(close(got, want, 1e-30f, std::same_as<T, float> ? 16 * ulp<T> : 2 * ulp<T>));
-        EXPECT_TRUE(close(got_q.scale, want_q.scale, 0, 2 * ulp<bf16>));
+        EXPECT_TRUE(follows(got, want));
+        EXPECT_TRUE(close(got_q.scale, want_q.scale, 0, 4 * ulp<bf16>));
         for (int r = 0; r < rows; ++r) {
           std::vector<float> y;
           for (int i = 0; i < cols; ++i) y.push_back(static_cast<float>(got[size(r, cols) + static_cast<std::size_t>(i)]));
@@ -209,7 +219,7 @@ TYPED_TEST(SigmoidGate, EqualsReference) {
     for (int r = 0; r < rows; ++r) EXPECT_EQ(want[size(r, ldx) + size(cols, 1)], x[size(r, ldx) + size(cols, 1)]);
     at_every_level([&] {
       const auto got = on(Cpu{}, pool(2));
-      EXPECT_TRUE(close(got, want, 1e-30f, std::same_as<T, float> ? 16 * ulp<T> : 2 * ulp<T>));
+      EXPECT_TRUE(follows(got, want));
       for (int threads : {1, 3}) EXPECT_TRUE(identical(on(Cpu{}, pool(threads)), got));
     });
   }

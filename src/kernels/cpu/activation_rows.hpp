@@ -17,10 +17,12 @@ template <class A>
     const T* up = gate + a.cols;
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * a.cols;
     const auto value = [&](int i, auto lanes) {
+      __builtin_prefetch(gate + a.ldx + i);
+      __builtin_prefetch(up + a.ldx + i);
       const auto g = P::load(gate + i, lanes);
       const auto u = P::load(up + i, lanes);
       if constexpr (std::is_same_v<A, activation::Silu>) {
-        return P::rounded({silu<Level>(g.even, gate), silu<Level>(g.odd, gate)}) * u;
+        return P::near({silu<Level>(g.even, gate), silu<Level>(g.odd, gate)}) * u;
       } else {
         const auto one = [gate](auto x, auto y) {
           const auto limit = S::set(A::limit), slope = S::set(A::slope);
@@ -32,7 +34,7 @@ template <class A>
     };
     if (a.q)
       a.scale[r] = quantize_row<Level, T>(
-          a.cols, [&](int i, auto lanes) { return P::rounded(value(i, lanes)); }, a.q + at);
+          a.cols, [&](int i, auto lanes) { return P::pack(value(i, lanes)); }, a.q + at);
     else
       each_pair<Level, T>(a.cols, [&](int i, auto lanes) { P::store(a.y + at + i, value(i, lanes), lanes); });
   }
@@ -42,8 +44,7 @@ template <class Level, class T>
 [[gnu::flatten]] void Activations<Level, T>::sigmoid_gate(const typename kernels::sigmoid_gate<T>::args& a, int first, int count) {
   using P = Pairs<Level, T>;
   const auto open = [](Pair<Level> g) {
-    return P::rounded(
-        {sigmoid<Level>(g.even, static_cast<const T*>(nullptr)), sigmoid<Level>(g.odd, static_cast<const T*>(nullptr))});
+    return P::near({sigmoid<Level>(g.even, static_cast<const T*>(nullptr)), sigmoid<Level>(g.odd, static_cast<const T*>(nullptr))});
   };
   const int each = a.cols / a.gates;
   for (int r = first; r < first + count; ++r) {
@@ -65,7 +66,7 @@ template <class Level, class T>
 [[gnu::flatten]] void Activations<Level, T>::quantize(const QuantizeRows<T>& a, int first, int count) {
   for (int r = first; r < first + count; ++r) {
     const T* x = a.x + static_cast<std::ptrdiff_t>(r) * a.ldx;
-    const auto value = [x](int i, auto lanes) { return Pairs<Level, T>::load(x + i, lanes); };
+    const auto value = [x](int i, auto lanes) { return Pairs<Level, T>::load_packed(x + i, lanes); };
     a.scale[r] = quantize_row<Level, T>(a.cols, value, a.q + static_cast<std::ptrdiff_t>(r) * a.cols);
   }
 }

@@ -39,7 +39,7 @@ template <class Level, class T> [[gnu::flatten]] void Norms<Level, T>::rms(const
     };
     if (a.q)
       a.scale[r] = quantize_row<Level, T>(
-          a.cols, [&](int i, auto lanes) { return P::rounded(normed(i, lanes)); }, a.q + at);
+          a.cols, [&](int i, auto lanes) { return P::pack(normed(i, lanes)); }, a.q + at);
     else
       each_pair<Level, T>(a.cols, [&](int i, auto lanes) { P::store(a.y + at + i, normed(i, lanes), lanes); });
   }

@@ -1,43 +1,48 @@
 #pragma once
 // The last pass of a fused kernel that quantises: one row to symmetric int8, exactly as quant::codec<PerToken<int8>> does it.
-// One idea: what fits a fixed buffer on the stack is kept between the two passes and the rest computed twice, so no kernel needs
-// scratch memory.
+// One idea: what fits a fixed buffer on the stack is kept between the two passes, as narrow as its type, and the rest computed
+// twice, so no kernel needs scratch memory.
 #include "simd_pair.hpp"
 
 namespace atom::cpu {
 
-/// value(i, lanes) -> the row's elements i, i + 1 ..., numbers of type T, as a pair; zero beyond a tail. Returns the scale.
+/// value(i, lanes) -> the row's elements i, i + 1 ... as a packed pair; zero beyond a tail. Returns the scale.
 template <class Level, class T, class Value> float quantize_row(int cols, Value value, int8* q) {
   using S = Simd<Level>;
   using P = Pairs<Level, T>;
-  constexpr int kept = 8192;
-  alignas(64) float row[kept];
-  auto top = S::zero();
+  constexpr int kept = (32 << 10) / static_cast<int>(sizeof(T));
+  typename P::Packed row[kept / P::width];
+  auto magnitudes = P::nothing();
   each_pair<Level, T>(cols, [&](int i, auto lanes) {
     const auto v = value(i, lanes);
-    if (i < kept) P::store_in_order(row + i, v);
-    top = S::max(S::abs(v.odd), S::max(S::abs(v.even), top));  // skips NaN
+    if (i < kept) row[i / P::width] = v;
+    magnitudes = P::larger(magnitudes, v);
   });
-  const float scale = S::largest(top) / 127.0f;
-  const auto divisor = S::set(scale), limit = S::set(127);
-  const auto encode = [&](auto quotient) {
-    const auto code = [&](auto v) { return S::min(S::max(S::round(quotient(v)), S::zero() - limit), limit); };  // NaN becomes -127
-    each_pair<Level, T>(cols, [&](int i, auto lanes) {
-      const auto v = i < kept ? P::in_order(row + i) : value(i, lanes);
-      P::store(q + i, {code(v.even), code(v.odd)}, lanes);
-    });
+  const auto each_value = [&](auto step) {
+    each_pair<Level, T>(cols,
+                        [&](int i, auto lanes) { step(i, P::unpack(i < kept ? row[i / P::width] : value(i, lanes)), lanes); });
   };
-  if (P::has_short_fractions && scale > 0x1p-100f && scale < 0x1p100f) {
-    const auto inverse = S::set(1 / scale);
-    encode([&](auto v) {  // corrected once this is v / divisor to the last bit: tried for all fractions of both
-      const auto near = v * inverse;
-      return S::fma(S::negated_fma(near, divisor, v), inverse, near);
+  float scale = P::largest(magnitudes) / 127.0f;
+  const auto encode = [&](auto code) {
+    each_value([&](int i, auto v, auto lanes) { P::store(q + i, {code(v.even), code(v.odd)}, lanes); });
+  };
+  if (scale > 0x1p-100f && scale < 0x1p100f) {  // so there is no NaN, and no quotient beyond 127
+    const auto divisor = S::set(scale), inverse = S::set(1 / scale);
+    encode([&](auto v) {
+      if constexpr (P::has_short_fractions) {
+        const auto near = v * inverse;  // corrected once it is v / divisor to the last bit: tried for all fractions of both
+        return S::fma(S::negated_fma(near, divisor, v), inverse, near);
+      } else {
+        return v / divisor;
+      }
     });
-  } else if (scale > 0) {
-    encode([&](auto v) { return v / divisor; });
-  } else {
-    encode([](auto) { return S::zero(); });
+    return scale;
   }
+  auto top = S::zero();
+  each_value([&](int, auto v, auto) { top = S::max(S::abs(v.odd), S::max(S::abs(v.even), top)); });  // skips NaN
+  scale = S::largest(top) / 127.0f;
+  const auto divisor = S::set(scale), limit = S::set(scale > 0 ? 127 : 0);
+  encode([&](auto v) { return S::min(S::max(S::round(v / divisor), S::zero() - limit), limit); });  // NaN becomes -limit
   return scale;
 }
 

@@ -26,10 +26,10 @@ template <class Level> struct Simd;
 /// What the instruction sets have in common. V: a vector; Whole: all its lanes; Tail: its first few.
 template <class Level> struct SimdBase {
   struct Whole {};
-  // 2^f = 1 + f p(f) on [-1/2, 1/2]: relative error 2e-9 with six terms, 1.3e-5 with four.
+  // 2^f = 1 + f p(f) on [-1/2, 1/2], relative error 2e-9; and on [0, 1], relative error 3e-6.
   static constexpr float exp2_terms[] = {0.6931472029f,   0.2402264791f,   0.05550332471f,
                                          0.009618437332f, 0.001339887442f, 0.000153533690f};
-  static constexpr float exp2_coarse_terms[] = {0.6931417298f, 0.2402361989f, 0.05575754684f, 0.009557249616f};
+  static constexpr float exp2_coarse_terms[] = {0.6930448449f, 0.2412802048f, 0.05224247419f, 0.01342668429f};
 };
 
 #if defined(__AVX2__)
@@ -66,7 +66,12 @@ template <class Level> struct Simd256 : SimdBase<Level> {
     const V scaled = p * _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
     return _mm256_and_ps(scaled, _mm256_cmp_ps(n, set(-126), _CMP_NLT_UQ));
   }
-  /// The same for n in [-126, 127].
+  /// x, or -126 if that is more, = whole + fraction, the fraction 0 to 1; n: what scale_within() takes for the whole.
+  static V split_down(V x, V& n) {
+    x = max(set(-126), x), n = floor(x);
+    return x - n;
+  }
+  /// p * 2^whole, for x up to 127.
   static V scale_within(V p, V n) {
     return p * _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
   }
@@ -132,6 +137,8 @@ template <class Level> struct Simd256 : SimdBase<Level> {
     const V y = _mm256_rcp_ps(x);
     return fma(y, negated_fma(x, y, set(1)), y);
   }
+  /// The same, relative error 2^-14 or less.
+  static V reciprocal_coarse(V x) { return reciprocal(x); }
   static V keep(V v, Tail t) {  // lanes beyond the tail become zero
     return _mm256_and_ps(
         v, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(t.n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))));
@@ -162,6 +169,20 @@ template <class Level> struct Simd256 : SimdBase<Level> {
     return _mm256_blend_epi16(_mm256_srli_epi32(round_to_bf16(even), 16), round_to_bf16(odd), 0xaa);
   }
   static void round_to_bf16(V& even, V& odd) { even = upper(round_to_bf16(even)), odd = upper(round_to_bf16(odd)); }
+  /// To bf16, halves away from zero. Of a NaN: what a bf16 carries stays.
+  static V near_bf16(V v) { return upper(_mm256_add_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(0x8000))); }
+  static Words no_words() { return _mm256_setzero_si256(); }
+  /// Of magnitudes and the magnitudes of w the larger, lane by lane; a NaN is the largest. Likewise of floats.
+  static Words larger(Words top, Words w) { return _mm256_max_epu16(top, _mm256_and_si256(w, _mm256_set1_epi16(0x7fff))); }
+  static V larger(V top, V v) {
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(top), _mm256_castps_si256(abs(v))));
+  }
+  static float largest_magnitude(V top) {
+    const __m256i u = _mm256_castps_si256(top);
+    __m128i x = _mm_max_epi32(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1));
+    x = _mm_max_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_max_epi32(x, _mm_shuffle_epi32(x, 0xb1))));
+  }
   static V evens(V low, V high) { return in_order(_mm256_shuffle_ps(low, high, 0x88)); }
   static V odds(V low, V high) { return in_order(_mm256_shuffle_ps(low, high, 0xdd)); }
   static __m128i bytes(V even, V odd) {  // whole numbers in [-128, 127]
@@ -236,7 +257,11 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static V scale(V p, V n) {  // the mask also keeps denormal results, which cost 100 cycles each, from being made
     return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, set(-126), _CMP_NLT_UQ), p, n);
   }
-  static V scale_within(V p, V n) { return _mm512_scalef_ps(p, n); }
+  static V split_down(V x, V& n) {  // any x
+    n = x;
+    return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  }
+  static V scale_within(V p, V n) { return _mm512_scalef_ps(p, n); }  // by floor(n)
   static float first(V a) { return _mm512_cvtss_f32(a); }
   static float sum(V a) {
     const __m256 x = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -293,6 +318,7 @@ template <class Level> struct Simd512 : SimdBase<Level> {
     const V y = _mm512_rcp14_ps(x);
     return fma(y, negated_fma(x, y, set(1)), y);
   }
+  static V reciprocal_coarse(V x) { return _mm512_rcp14_ps(x); }
   static V keep(V v, Tail t) { return _mm512_maskz_mov_ps(t.mask, v); }
   static V keep(V v, Whole) { return v; }
 
@@ -311,6 +337,13 @@ template <class Level> struct Simd512 : SimdBase<Level> {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(round_to_bf16(even), 16), round_to_bf16(odd));
   }
   static void round_to_bf16(V& even, V& odd) { even = upper(round_to_bf16(even)), odd = upper(round_to_bf16(odd)); }
+  static V near_bf16(V v) { return upper(_mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(0x8000))); }
+  static Words no_words() { return _mm512_setzero_si512(); }
+  static Words larger(Words top, Words w) { return _mm512_max_epu16(top, _mm512_and_si512(w, _mm512_set1_epi16(0x7fff))); }
+  static V larger(V top, V v) {
+    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(top), _mm512_castps_si512(abs(v))));
+  }
+  static float largest_magnitude(V top) { return __builtin_bit_cast(float, _mm512_reduce_max_epi32(_mm512_castps_si512(top))); }
   static V evens(V low, V high) { return _mm512_permutex2var_ps(low, every_second(), high); }
   static V odds(V low, V high) { return _mm512_permutex2var_ps(low, _mm512_add_epi32(every_second(), _mm512_set1_epi32(1)), high); }
   static __m256i bytes(V even, V odd) {
@@ -379,12 +412,12 @@ template <class Level> typename Simd<Level>::V exp2(typename Simd<Level>::V x) {
   const auto f = S::split(x, n);
   return S::scale(polynomial<Level>(f, S::exp2_terms), n);
 }
-/// The same with relative error 1.3e-5: enough for what is then rounded to bf16.
+/// The same with relative error 3e-6 where it is not denormal, for x up to 127: enough for what is then rounded to bf16.
 template <class Level> typename Simd<Level>::V exp2_coarse(typename Simd<Level>::V x) {
   using S = Simd<Level>;
   typename S::V n;
-  const auto f = S::split(x, n);
-  return S::scale(polynomial<Level>(f, S::exp2_coarse_terms), n);
+  const auto f = S::split_down(x, n);
+  return S::scale_within(polynomial<Level>(f, S::exp2_coarse_terms), n);
 }
 
 /// e^x, relative error 2e-7; 0 below e^-87, infinity from e^88.4 (AVX2) or e^88.7 on. NaN stays NaN.

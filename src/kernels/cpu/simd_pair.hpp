@@ -54,6 +54,17 @@ template <class Level> struct Pairs<Level, float> : PairsBase<Level> {
   static P load_floats(const float* p, auto lanes) { return load(p, lanes); }
   /// v as it would be after a trip through memory.
   static P rounded(P v) { return v; }
+  /// The same, but which way a half goes: for what is approximate anyway, and cheaper.
+  static P near(P v) { return v; }
+
+  /// A pair as memory has it; and the magnitudes of several, a NaN the largest.
+  using Packed = P;
+  static Packed pack(P v) { return v; }
+  static P unpack(Packed v) { return v; }
+  static Packed load_packed(const float* p, auto lanes) { return load(p, lanes); }
+  static Packed nothing() { return P::zero(); }
+  static Packed larger(Packed top, Packed v) { return {S::larger(top.even, v.even), S::larger(top.odd, v.odd)}; }
+  static float largest(Packed top) { return S::largest_magnitude(S::larger(top.even, top.odd)); }
 };
 
 template <class Level> struct Pairs<Level, bf16> : PairsBase<Level> {
@@ -66,10 +77,9 @@ template <class Level> struct Pairs<Level, bf16> : PairsBase<Level> {
     typename S::WordTail words;
   };
   static Tail tail(int n) { return {Pairs<Level, float>::tail(n), S::word_tail(n)}; }
-  static P load(const bf16* p, Whole) { return widen(S::load_words(p)); }
-  static P load(const bf16* p, Tail t) { return widen(S::load_words(p, t.words)); }
-  static void store(bf16* p, P v, Whole) { S::store_words(p, S::narrow(v.even, v.odd)); }
-  static void store(bf16* p, P v, Tail t) { S::store_words(p, S::narrow(v.even, v.odd), t.words); }
+  static P load(const bf16* p, auto lanes) { return unpack(load_packed(p, lanes)); }
+  static void store(bf16* p, P v, Whole) { S::store_words(p, pack(v)); }
+  static void store(bf16* p, P v, Tail t) { S::store_words(p, pack(v), t.words); }
   static void store(int8* p, P v, Whole) { S::store_bytes(p, v.even, v.odd); }
   static void store(int8* p, P v, Tail t) { S::store_bytes(p, v.even, v.odd, t.words); }
   static P load_floats(const float* p, Whole) { return sorted(Pairs<Level, float>::load(p, Whole{})); }
@@ -78,9 +88,18 @@ template <class Level> struct Pairs<Level, bf16> : PairsBase<Level> {
     S::round_to_bf16(v.even, v.odd);
     return v;
   }
+  static P near(P v) { return {S::near_bf16(v.even), S::near_bf16(v.odd)}; }
+
+  using Packed = typename S::Words;
+  static Packed pack(P v) { return S::narrow(v.even, v.odd); }
+  static P unpack(Packed w) { return {S::even(w), S::odd(w)}; }
+  static Packed load_packed(const bf16* p, Whole) { return S::load_words(p); }
+  static Packed load_packed(const bf16* p, Tail t) { return S::load_words(p, t.words); }
+  static Packed nothing() { return S::no_words(); }
+  static Packed larger(Packed top, Packed w) { return S::larger(top, w); }
+  static float largest(Packed top) { return S::largest_magnitude(S::larger(S::even(top), S::odd(top))); }
 
  private:
-  static P widen(typename S::Words w) { return {S::even(w), S::odd(w)}; }
   static P sorted(P v) { return {S::evens(v.even, v.odd), S::odds(v.even, v.odd)}; }
 };
 
