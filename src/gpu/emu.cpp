@@ -1,3 +1,4 @@
+// Compiled without sanitizers, whatever the rest is: what they could find here is not in kernels.
 #include "atom/gpu/emu.hpp"
 
 #include <algorithm>
@@ -6,6 +7,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "atom/gpu/mma.hpp"
 
 #include "fiber.hpp"
 
@@ -29,11 +32,14 @@ struct Shadow {
   bool atomic = false, in_flight = false;
 };
 
+constexpr const char* wave_sync = "wave_sync";
+
 struct Copy {
   void* to;
   const void* from;
   bool exists;
   int group;
+  std::size_t bytes = 16;  // not a constant: the memcpy below must be the library's, whose arguments AddressSanitizer sees
 };
 
 struct Thread {
@@ -61,8 +67,8 @@ class Machine::State {
     const auto waves = static_cast<std::size_t>(l.threads / l.wave);
     wave_epochs_.assign(waves, 0);
     cells_.resize(static_cast<std::size_t>(l.threads) * 2 * cell_bytes);
-    shared_.reset(new unsigned char[l.shared_bytes]);  // exactly: what lies behind it is the sanitizer's
-    shadows_.assign(l.shared_bytes, {});
+    shared_.reset(new unsigned char[l.shared_bytes]);                       // exactly: what lies behind it is the sanitizer's
+    if (shadows_.size() < l.shared_bytes) shadows_.resize(l.shared_bytes);  // epochs tell what earlier blocks left there
     random_.seed(schedule_);
     State* const before = std::exchange(now, this);
     std::vector<int> order(static_cast<std::size_t>(l.blocks_x) * static_cast<std::size_t>(l.blocks_y));
@@ -108,13 +114,13 @@ class Machine::State {
     const auto landed = std::stable_partition(c.begin(), c.end(), [&](const Copy& x) { return x.group >= t.groups - pending; });
     for (auto it = landed; it != c.end(); ++it) {
       if (it->exists)
-        std::memcpy(it->to, it->from, 16);
+        std::memcpy(it->to, it->from, it->bytes);
       else
-        std::memset(it->to, 0, 16);
+        std::memset(it->to, 0, it->bytes);
       const auto first = static_cast<std::size_t>(static_cast<unsigned char*>(it->to) - shared_.get());
-      for (std::size_t i = first; i < first + 16; ++i) {
+      for (std::size_t i = first; i < first + it->bytes; ++i) {
         Shadow& x = shadows_[i];
-        if (!x.in_flight) continue;
+        if (!in_flight(x)) continue;
         x.in_flight = false;
         x.write = stamp(x.write.site);
       }
@@ -143,7 +149,7 @@ class Machine::State {
     } catch (const Stop&) {  // the sentence is noted
     }
     t.at = Thread::At::done;
-    t.fiber.leave();
+    t.fiber.finish();
   }
 
   void note(std::string what) {
@@ -199,10 +205,10 @@ class Machine::State {
     for (int t = first; t < first + launch_->wave; ++t)
       if (threads_[static_cast<std::size_t>(t)]->at == Thread::At::wave) leader = threads_[static_cast<std::size_t>(t)].get();
     if (!leader) return false;
-    const std::string what = leader->what;
+    const char* const what = leader->what;
     if (!together(first, launch_->wave, Thread::At::wave, *leader, what, " is not reached by every lane of the wave")) return false;
     if (leader->combine) leader->combine(cell_of(first));
-    if (what == "wave_sync") ++wave_epochs_[static_cast<std::size_t>(wave)];
+    if (what == wave_sync) ++wave_epochs_[static_cast<std::size_t>(wave)];
     for (int t = first; t < first + launch_->wave; ++t) threads_[static_cast<std::size_t>(t)]->at = Thread::At::ready;
     return true;
   }
@@ -219,7 +225,7 @@ class Machine::State {
     return true;
   }
 
-  bool together(int first, int count, Thread::At at, const Thread& leader, const std::string& what, const char* else_) {
+  bool together(int first, int count, Thread::At at, const Thread& leader, const char* what, const char* else_) {
     int here = 0;
     for (int t = first; t < first + count; ++t) {
       const Thread& other = *threads_[static_cast<std::size_t>(t)];
@@ -233,11 +239,12 @@ class Machine::State {
       }
     }
     if (here == count) return true;
-    note(what + else_ + ", but by " + std::to_string(here) + " of " + std::to_string(count) + "; block (" + std::to_string(x_) +
-         ", " + std::to_string(y_) + "), " + text(leader.site));
+    note(std::string(what) + else_ + ", but by " + std::to_string(here) + " of " + std::to_string(count) + "; block (" +
+         std::to_string(x_) + ", " + std::to_string(y_) + "), " + text(leader.site));
     return false;
   }
 
+  bool in_flight(const Shadow& x) const { return x.in_flight && x.write.block_epoch >= first_epoch_; }
   Touch stamp(Site s) const { return {epoch_, wave_epochs_[static_cast<std::size_t>(thread_ / launch_->wave)], thread_, s}; }
   /// Whether a barrier lies between that touch and this thread's next.
   bool ordered(const Touch& before) const {
@@ -252,7 +259,7 @@ class Machine::State {
            s);
   }
   void touch_one(Shadow& x, Access how, Site s) {
-    if (x.in_flight) fail("shared memory is touched while an asynchronous copy to it is in flight", s);
+    if (in_flight(x)) fail("shared memory is touched while an asynchronous copy to it is in flight", s);
     if (how == Access::read || how == Access::atomic) {
       if (x.write.block_epoch < first_epoch_) fail("shared memory is read that no thread of the block wrote", s);
     }
@@ -320,7 +327,7 @@ Machine::State& at_work() { return *Machine::State::now; }
 }  // namespace
 
 void sync_block(Site s) { at_work().wait(Thread::At::block, "barrier", s); }
-void sync_wave(Site s) { at_work().wait(Thread::At::wave, "wave_sync", s); }
+void sync_wave(Site s) { at_work().wait(Thread::At::wave, wave_sync, s); }
 void exchange(const void* mine, std::size_t bytes, void (*combine)(void*), const char* what, Site s) {
   at_work().exchange(mine, bytes, combine, what, s);
 }
@@ -333,6 +340,33 @@ void copy_async(void* to, const void* from, bool exists) {
 }
 void commit_copies() { at_work().commit(); }
 void wait_copies(int groups) { at_work().wait_copies(groups); }
+
+template <int W> void multiply(void* cells) {
+  using T = Tile<W>;
+  auto* bytes = static_cast<unsigned char*>(cells);
+  float a[16][16], b[16][16];
+  for (int l = 0; l < W; ++l) {
+    Pair<W> in;
+    std::memcpy(static_cast<void*>(&in), bytes + static_cast<std::size_t>(l) * cell_bytes, sizeof in);
+    for (int i = 0; i < T::n; ++i) {
+      const auto x = T::a(l, i), y = T::b(l, i);
+      a[x.row][x.col] = static_cast<float>(in.a.v[i]);
+      b[y.row][y.col] = static_cast<float>(in.b.v[i]);
+    }
+  }
+  for (int l = 0; l < W; ++l) {
+    FragOut<W> out;
+    for (int i = 0; i < T::n; ++i) {
+      const auto z = T::d(l, i);
+      float sum = 0;
+      for (int k = 0; k < 16; ++k) sum += a[z.row][k] * b[z.col][k];
+      out.v[i] = sum;
+    }
+    std::memcpy(bytes + static_cast<std::size_t>(l) * cell_bytes, &out, sizeof out);
+  }
+}
+template void multiply<32>(void*);
+template void multiply<64>(void*);
 
 void check_index(int row, int col, int count, int rows, int cols, Site s) {
   if (row >= 0 && row < rows && col >= 0 && col + count <= cols) return;

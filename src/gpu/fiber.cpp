@@ -67,8 +67,11 @@ Fiber::~Fiber() {
 
 void Fiber::start(void (*entry)()) noexcept {
 #if defined(ATOM_ASAN)
-  __asan_unpoison_memory_region(stack_.get(), stack_bytes_);  // an abandoned stack leaves its red zones behind
+  // Frames that did not return leave their red zones behind: entry's, and all of an abandoned stack.
+  const std::size_t stale = finished_ ? entry_bytes_ : stack_bytes_;
+  __asan_unpoison_memory_region(stack_.get() + stack_bytes_ - stale, stale);
 #endif
+  finished_ = false;
   fake_stack_ = nullptr;
 #if defined(__x86_64__)
   auto* top =
@@ -109,6 +112,11 @@ void Fiber::entered() noexcept {
 #if defined(ATOM_ASAN)
   __sanitizer_finish_switch_fiber(nullptr, &caller_bottom_, &caller_size_);
 #endif
+}
+
+void Fiber::finish() noexcept {
+  finished_ = true;
+  leave();
 }
 
 void Fiber::leave() noexcept {

@@ -1,5 +1,6 @@
 // gpu_conformance: every GPU kernel against Ref, through the door, on the machine it was built for: one line per case, and status 1
-// if any failed. Without a GPU it is built for the emulator. --small: sizes for a sanitizer.
+// if any failed. Without a GPU it is built for the emulator. --small: sizes for a sanitizer. Emu<32>, Emu<64>:
+// one wave alone.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -316,8 +317,12 @@ template <class B> void everything() {
 }  // namespace atom::test
 
 int main(int argc, char** argv) try {
-  if (argc == 2 && std::string_view(argv[1]) == "--small") atom::test::large = false;
-  []<class... B>(std::tuple<B...>*) { (atom::test::everything<B>(), ...); }(static_cast<atom::test::Backends*>(nullptr));
+  const std::string_view wish = argc == 2 ? argv[1] : "";
+  if (wish == "--small") atom::test::large = false;
+  const auto run = [&]<class B>(B) {
+    if (!wish.starts_with("Emu") || wish == atom::test::name_of_backend<B>()) atom::test::everything<B>();
+  };
+  [&]<class... B>(std::tuple<B...>*) { (run(B{}), ...); }(static_cast<atom::test::Backends*>(nullptr));
   std::printf("%d failed\n", atom::test::failures);
   return atom::test::failures != 0;
 } catch (const atom::Error& e) {

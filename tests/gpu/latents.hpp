@@ -78,10 +78,8 @@ template <class B> void latents() {
   latent_write<B, 128, 32>(3, 3);
   const std::vector<PagedBatch::Sequence> decode = {{1, 2}, {1, 16}, {1, 17}, {0, 5}, {1, large ? 4500 : 300}, {1, 33}};
   const std::vector<PagedBatch::Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}, {3, 140}};
-  for (int heads : {1, 3, 16, 20}) {
-    latent_attention<B, 128, 32, 64, 64>(heads, decode);
-    latent_attention<B, 128, 32, 64, 64>(heads, mixed);
-  }
+  for (int heads : {1, 3, 16, 20}) latent_attention<B, 128, 32, 64, 64>(heads, decode);
+  for (int heads : {3, 20}) latent_attention<B, 128, 32, 64, 64>(heads, mixed);
   latent_attention<B, 128, 32, 64, 64>(2, {{70, 70}, {33, large ? 900 : 140}});
   latent_attention<B, 512, 64, 128, 128>(large ? 16 : 2, decode);
   latent_attention<B, 512, 64, 128, 128>(large ? 128 : 3, {{20, 20}, {1, 90}, {4, 50}});

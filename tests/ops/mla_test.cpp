@@ -141,13 +141,13 @@ TYPED_TEST(LatentAttention, SeveralRowsBehindAPrefix) {
 TYPED_TEST(LatentAttention, ManyHeads) { Small<TypeParam>(40, {{1, 40}, {3, 21}}).check(); }
 
 TEST(LatentAttention_, BothForms) {
-  using B = Batch<quant::NoAs<bf16>, float, float, 128, 32, 64, 64>;
-  EXPECT_TRUE(kernels::latent_expands(B::op::dims, 200, 200));
-  EXPECT_TRUE(kernels::latent_expands(B::op::dims, 300, 900)) << "a prefix in pieces";
-  EXPECT_FALSE(kernels::latent_expands(B::op::dims, 40, 900));
-  EXPECT_FALSE(kernels::latent_expands(B::op::dims, 1, 900));
-  B(1, {{200, 200}, {300, 900}, {40, 700}}).check();
-  Batch<quant::NoAs<bf16>, bf16, bf16, 128, 32, 64, 64>(1, {{530, 530}, {300, 900}, {40, 700}}).check();
+  using B = Batch<quant::NoAs<bf16>, float, float, 64, 32, 32, 32>;
+  EXPECT_TRUE(kernels::latent_expands(B::op::dims, 130, 130));
+  EXPECT_TRUE(kernels::latent_expands(B::op::dims, 90, 560)) << "a prefix in pieces";
+  EXPECT_FALSE(kernels::latent_expands(B::op::dims, 40, 300));
+  EXPECT_FALSE(kernels::latent_expands(B::op::dims, 1, 300));
+  B(1, {{130, 130}, {90, 560}, {40, 300}}).check();
+  Batch<quant::NoAs<bf16>, bf16, bf16, 64, 32, 32, 32>(1, {{530, 530}, {90, 560}, {40, 300}}).check();
 }
 TEST(LatentAttention_, WidthsOfDeepseek) {
   Batch<quant::NoAs<bf16>, bf16, bf16, 512, 64, 128, 128>(2, {{20, 20}, {1, 90}, {4, 50}}).check();

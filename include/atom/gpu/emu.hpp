@@ -40,6 +40,10 @@ void copy_async(void* to, const void* from, bool exists);
 void commit_copies();
 void wait_copies(int groups);
 
+template <int W> struct Pair { FragIn<W> a, b; };
+/// Gathers the operands that lanes brought through the map, multiplies, and leaves every lane its elements, through the map.
+template <int W> void multiply(void* cells);
+
 /// The block that a thread sees, as gpu::Cta on a device.
 template <int W, int N> class Cta {
  public:
@@ -78,46 +82,14 @@ template <int W, int N> class Cta {
   }
 
   void mma(FragOut<W>& d, const FragIn<W>& a, const FragIn<W>& b, Site s = Site::current()) const {
-    Operands mine{{a, b}};
-    static_assert(sizeof mine <= cell_bytes);
-    exchange(&mine, sizeof mine, multiply, "mma", s);
+    const Pair<W> mine{a, b};
+    static_assert(sizeof mine <= cell_bytes && sizeof d <= cell_bytes);
+    exchange(&mine, sizeof mine, multiply<W>, "mma", s);
     const auto product = read<FragOut<W>>(lane());
     for (int i = 0; i < Tile<W>::n; ++i) d.v[i] += product.v[i];
   }
 
  private:
-  struct Pair {
-    FragIn<W> a, b;
-  };
-  union Operands {
-    Pair in;
-    FragOut<W> out;
-  };
-  // Gathers the operands through the map, multiplies, and hands every lane its elements, through the map.
-  static void multiply(void* cells) {
-    using T = Tile<W>;
-    auto* bytes = static_cast<unsigned char*>(cells);
-    float a[16][16], b[16][16];
-    for (int l = 0; l < W; ++l) {
-      Pair in;
-      std::memcpy(static_cast<void*>(&in), bytes + static_cast<std::size_t>(l) * cell_bytes, sizeof in);
-      for (int i = 0; i < T::n; ++i) {
-        const auto x = T::a(l, i), y = T::b(l, i);
-        a[x.row][x.col] = static_cast<float>(in.a.v[i]);
-        b[y.row][y.col] = static_cast<float>(in.b.v[i]);
-      }
-    }
-    for (int l = 0; l < W; ++l) {
-      FragOut<W> out;
-      for (int i = 0; i < T::n; ++i) {
-        const auto z = T::d(l, i);
-        float sum = 0;
-        for (int k = 0; k < 16; ++k) sum += a[z.row][k] * b[z.col][k];
-        out.v[i] = sum;
-      }
-      std::memcpy(bytes + static_cast<std::size_t>(l) * cell_bytes, &out, sizeof out);
-    }
-  }
   template <class T> static T read(int from) {
     T v;
     std::memcpy(static_cast<void*>(&v), cell(from), sizeof v);
