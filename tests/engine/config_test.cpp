@@ -173,15 +173,15 @@ TEST(Config, ReadsGlm4Moe) {
 TEST(Config, ReadsDeepseekV2) {
   const ModelConfig c = read_config(data + "deepseek_v2");
   EXPECT_EQ(c.spec.arch, Arch::deepseek_v2);
-  EXPECT_EQ(
-      c.spec.attn,
-      (model::AttnSpec{
-          .heads = 2, .kv_heads = 2, .head_dim = 96, .latent = {.rank = 128, .rope = 32, .nope = 64, .value = 64, .q_rank = 0}}));
+  EXPECT_EQ(c.spec.attn, (model::AttnSpec{.heads = 2,
+                                          .kv_heads = 2,
+                                          .head_dim = 192,
+                                          .latent = {.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = 0}}));
   EXPECT_EQ(c.spec.moe,
             (model::MoeSpec{.experts = 8, .top_k = 3, .d_ff = 32, .groups = 4, .top_groups = 2, .shared = 2, .dense_layers = {0}}));
-  EXPECT_EQ(c.numbers.rope.rotary_dim, 32);
+  EXPECT_EQ(c.numbers.rope.rotary_dim, 64);
   const double m = 0.1 * 0.707 * std::log(4.0) + 1;
-  EXPECT_NEAR(c.numbers.attn_scale, m * m / std::sqrt(96.0), 1e-7);
+  EXPECT_NEAR(c.numbers.attn_scale, m * m / std::sqrt(192.0), 1e-7);
   EXPECT_TRUE(c.unknown_keys.empty()) << c.unknown_keys[0];
   const ModelConfig defaults = read("DeepseekV2", {});
   EXPECT_EQ(defaults.spec.attn.latent, (model::LatentSpec{.rank = 512, .rope = 64, .nope = 128, .value = 128}));
@@ -483,11 +483,11 @@ TEST(Config, ReadsGptOss) {
 TEST(Config, ReadsQwen3Next) {
   const ModelConfig c = read_config(data + "qwen3_next");
   EXPECT_EQ(c.spec.arch, Arch::qwen3_next);
-  EXPECT_EQ(c.spec.attn, (model::AttnSpec{.heads = 2, .kv_heads = 1, .head_dim = 64, .qk_norm = true}));
+  EXPECT_EQ(c.spec.attn, (model::AttnSpec{.heads = 2, .kv_heads = 1, .head_dim = 256, .qk_norm = true}));
   EXPECT_EQ(c.spec.moe, (model::MoeSpec{.experts = 4, .top_k = 2, .d_ff = 32, .renormalise = 1, .shared = 1}));
   EXPECT_EQ(c.spec.delta,
             (model::DeltaSpec{.key_heads = 2, .value_heads = 4, .key_dim = 32, .value_dim = 32, .taps = 4, .layers = {0, 1, 2}}));
-  EXPECT_EQ(c.numbers.rope.rotary_dim, 16);
+  EXPECT_EQ(c.numbers.rope.rotary_dim, 64);
   EXPECT_TRUE(c.unknown_keys.empty());
 
   const auto with = [](std::vector<std::pair<std::string, std::string>> changes) {

@@ -11,7 +11,6 @@
 #include "atom/engine/universal.hpp"
 
 #include "checkpoints.hpp"
-#include "router_margin.hpp"
 
 namespace atom::test {
 
@@ -87,10 +86,40 @@ inline void keep_rows(const std::vector<float>& margins, float margin, std::vect
   got.resize(kept * vocab);
   want.resize(kept * vocab);
 }
-/// The same of a mixture of experts and a whole prompt.
-inline void keep_sure_rows(const std::string& dir, const std::vector<int>& ids, float margin, std::vector<float>& got,
-                           std::vector<float>& want) {
-  if (read_config(dir).spec.moe.experts > 0) keep_rows(margins_of(dir, ids), margin, got, want);
-}
+
+/// What an independent implementation says of a prompt, or of its first rows: none knows those behind it (tests/data/golden.py).
+struct Golden {
+  explicit Golden(const std::string& directory, std::size_t most = 1000)
+      : Golden(SafeTensors(directory + "/golden.safetensors"), most) {}
+
+  std::vector<int> ids;
+  std::vector<float> logits;
+  std::vector<float> margins;  // of each row's routers; empty without any
+
+  [[nodiscard]] std::size_t vocab() const { return logits.size() / ids.size(); }
+  /// Over rows whose routers are surer than that.
+  [[nodiscard]] Difference of_sure_rows(float margin, std::vector<float> got) const {
+    std::vector<float> want = logits;
+    if (!margins.empty()) keep_rows(margins, margin, got, want);
+    return difference(got, want);
+  }
+
+ private:
+  Golden(const SafeTensors& file, std::size_t most) : ids(test::ids(file, "input_ids")) {
+    const auto has = [&](std::string_view name) {
+      return std::ranges::any_of(file.tensors(), [&](const NamedTensor& t) { return t.name == name; });
+    };
+    // Of a quantised checkpoint those with its weights as stored and all arithmetic in float.
+    logits = floats(file, has("logits_w") ? "logits_w" : "logits");
+    if (has("router_margin")) margins = floats(file, "router_margin");
+    const std::size_t width = vocab(), rows = std::min(most, ids.size());
+    ids.resize(rows);
+    logits.resize(rows * width);
+    if (!margins.empty()) margins.resize(rows);
+  }
+};
+
+/// So many rows are enough for the reference, which is slow: three pages.
+inline std::size_t rows_for(std::string_view backend) { return backend == "ref" ? 40 : 1000; }
 
 }  // namespace atom::test

@@ -22,25 +22,16 @@ struct Case {
   }
 };
 
-/// Of a quantised checkpoint those with its weights as stored and all arithmetic in float.
-std::vector<float> golden_logits(const SafeTensors& golden) {
-  const bool quantised = std::ranges::any_of(golden.tensors(), [](const NamedTensor& t) { return t.name == "logits_w"; });
-  return test::floats(golden, quantised ? "logits_w" : "logits");
-}
+class GoldenLogits : public testing::TestWithParam<Case> {};
 
-class Golden : public testing::TestWithParam<Case> {};
-
-TEST_P(Golden, LogitsMatch) {
+TEST_P(GoldenLogits, Match) {
   const auto [model, backend, act, tp, ep] = GetParam();
-  const SafeTensors golden(dir_of(model) + "/golden.safetensors");
-  const auto ids = test::ids(golden, "input_ids");
-  auto got = all_logits(GetParam().options(), ids), want = golden_logits(golden);
-  if (act == DType::bf16) keep_sure_rows(dir_of(model), ids, 0.02f, got, want);
-  const auto d = difference(got, want);
+  const Golden golden(dir_of(model), rows_for(backend));
+  const auto got = all_logits(GetParam().options(), golden.ids);
   if (act == DType::f32)
-    EXPECT_LE(d.worst, 2e-3);
+    EXPECT_LE(difference(got, golden.logits).worst, 2e-3);
   else
-    EXPECT_LE(d.relative, 2e-2);
+    EXPECT_LE(golden.of_sure_rows(0.02f, got).relative, 2e-2);
 }
 
 std::vector<Case> cases() {
@@ -61,7 +52,7 @@ std::vector<Case> cases() {
             all.push_back({model, backend, act, tp, true});
   return all;
 }
-INSTANTIATE_TEST_SUITE_P(Hf, Golden, testing::ValuesIn(cases()), [](const auto& test) {
+INSTANTIATE_TEST_SUITE_P(Hf, GoldenLogits, testing::ValuesIn(cases()), [](const auto& test) {
   const Case& c = test.param;
   return std::string(c.model) + "_" + c.backend + (c.act == DType::f32 ? "_f32" : "_bf16") + (c.ep ? "_ep" : "_tp") +
          std::to_string(c.tp);
@@ -228,23 +219,22 @@ TEST(WeightTypes, Fp16RunsOnBothBackends) {
 // int8 weights and activations: the Cpu kernels follow the reference, and stay near the unquantised golden.
 TEST(Int8, FollowsReferenceAndGolden) {
   for (const char* model : {"llama", "qwen3", "mixtral", "qwen3_moe", "glm4_moe", "gpt_oss"}) {
-    const SafeTensors golden(dir_of(model) + "/golden.safetensors");
-    const auto ids = test::ids(golden, "input_ids");
-    auto ref_options = options(dir_of(model), "ref", DType::f32, 1), cpu_options = options(dir_of(model), "cpu", DType::f32, 1);
+    const Golden golden(dir_of(model));
+    auto cpu_options = options(dir_of(model), "cpu", DType::f32, 1), ref_options = cpu_options;
+    ref_options.backend = "ref";
     ref_options.quant = cpu_options.quant = "int8";
-    const auto ref = all_logits(ref_options, ids), cpu = all_logits(cpu_options, ids);
-    EXPECT_LE(difference(cpu, ref).relative, 1e-2) << model;
-    const auto near_golden = [&](std::vector<float> got) {
-      auto want = test::floats(golden, "logits");
-      keep_sure_rows(dir_of(model), ids, 0.12f, got, want);
-      EXPECT_LE(difference(got, want).relative, 5e-2) << model;
+    const auto cpu = all_logits(cpu_options, golden.ids);
+    const std::vector<int> some(golden.ids.begin(), golden.ids.begin() + static_cast<std::ptrdiff_t>(rows_for("ref")));
+    EXPECT_LE(difference(all_logits(ref_options, some), cpu).relative, 1e-2) << model;
+    const auto near_golden = [&](const std::vector<float>& got) {
+      EXPECT_LE(golden.of_sure_rows(0.12f, got).relative, 5e-2) << model;
     };
     near_golden(cpu);
     cpu_options.act = DType::bf16;
-    near_golden(all_logits(cpu_options, ids));
+    near_golden(all_logits(cpu_options, golden.ids));
     cpu_options.tensor_parallel_size = 2;
-    near_golden(all_logits(cpu_options, ids));
-    if (read_config(dir_of(model)).spec.moe.experts > 0) near_golden(all_logits(sharing_experts(cpu_options), ids));
+    near_golden(all_logits(cpu_options, golden.ids));
+    if (read_config(dir_of(model)).spec.moe.experts > 0) near_golden(all_logits(sharing_experts(cpu_options), golden.ids));
   }
 }
 

@@ -12,11 +12,12 @@ constexpr int given = 12;  // tokens of the golden texts
 
 TEST(MtpDemo, ModelAndLayerSayWhatWasComputedElsewhere) {
   const SafeTensors golden(demo + "/golden.safetensors");
-  for (const char* backend : {"ref", "cpu"})
-    for (int i = 0; i < 3; ++i) {
+  for (const auto& [backend, texts, most] : {std::tuple{"ref", 1, 30}, {"cpu", 3, 1000}})
+    for (int i = 0; i < texts; ++i) {
       SCOPED_TRACE(std::string(backend) + ", text " + std::to_string(i));
-      const auto text = ids(golden, "greedy_" + std::to_string(i)), drafts = ids(golden, "draft_" + std::to_string(i));
-      const int n = static_cast<int>(text.size()), vocab = read_config(demo).spec.vocab;
+      auto text = ids(golden, "greedy_" + std::to_string(i)), drafts = ids(golden, "draft_" + std::to_string(i));
+      const int n = std::min(most, static_cast<int>(text.size())), vocab = read_config(demo).spec.vocab;
+      text.resize(static_cast<std::size_t>(n)), drafts.resize(static_cast<std::size_t>(n) - 1);
       const auto likeliest = [&](const std::vector<float>& logits) {
         std::vector<int> best;
         for (auto row = logits.begin(); row != logits.end(); row += vocab)
@@ -36,18 +37,18 @@ struct Model {
   double least;  // share of first drafts that are right, in greedy answers
 };
 
-/// Beginnings of one text, several of them whole pages or shared between prompts, and other texts.
+/// Beginnings of one text, whole pages of it shared, and one that goes on as another.
 std::vector<Prompt> prompts_of(const std::vector<int>& text, const std::vector<int>& other) {
   std::vector<Prompt> all;
-  for (const std::size_t n : {12, 1, 16, 33, 32, 47})
+  for (const std::size_t n : {1, 33, 32})
     all.emplace_back(std::vector(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(n)));
   std::vector<int> mixed(text.begin(), text.begin() + 32);
-  mixed.insert(mixed.end(), other.begin(), other.begin() + 9);
+  mixed.insert(mixed.end(), other.begin(), other.begin() + 5);
   all.emplace_back(mixed);
-  all.emplace_back(std::vector(other.begin(), other.begin() + 20));
   return all;
 }
 
+// demo is a DeepSeek-V3, whose drafts are often right; those of glm4_moe, of random weights, by chance.
 class MtpAnswers : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -55,7 +56,7 @@ class MtpAnswers : public testing::TestWithParam<const char*> {
       const SafeTensors golden(demo + "/golden.safetensors");
       model = {demo, prompts_of(ids(golden, "greedy_0"), ids(golden, "greedy_1")), 0.6};
     } else {
-      const std::string dir = dir_of("deepseek_v3");
+      const std::string dir = dir_of(GetParam());
       const auto text = ids(SafeTensors(dir + "/golden.safetensors"), "input_ids");
       model = {dir, prompts_of(text, {text.rbegin(), text.rend()}), 0};  // random weights: chance
     }
@@ -75,7 +76,7 @@ class MtpAnswers : public testing::TestWithParam<const char*> {
     SamplingParams p;
     p.temperature = temperature;
     p.seed = 3;
-    p.max_tokens = 24;
+    p.max_tokens = 12;
     p.ignore_eos = true;
     return p;
   }
@@ -83,41 +84,45 @@ class MtpAnswers : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(MtpAnswers, AreTheSameTokensWhateverSharesTheSteps) {
-  for (const auto& [temperature, tp] : {std::pair{0.0, 1}, {0.9, 1}, {0.0, 2}}) {
-    SCOPED_TRACE(std::to_string(temperature) + ", tp " + std::to_string(tp));
-    std::vector<std::vector<int>> alone;
+  struct Setting {
+    double temperature;
+    int tp;
+    std::vector<std::vector<int>> alone{};
+  };
+  for (Setting with : {Setting{0, 1}, {0.9, 1}, {0, 2}}) {
     {
-      LLMEngine engine = load(0, {.enable_prefix_caching = false}, tp);
+      LLMEngine engine = load(0, {.enable_prefix_caching = false}, with.tp);
       for (const Prompt& p : model.prompts)
-        alone.push_back(engine.generate(std::span(&p, 1), params(temperature)).front().token_ids);
+        with.alone.push_back(engine.generate(std::span(&p, 1), params(with.temperature)).front().token_ids);
     }
-    const auto same = [&](const std::string& what, LLMEngine engine, int rounds = 1) {
+    const auto same = [&](const char* what, int drafts, EngineConfig config = {}, int rounds = 1) {
+      SCOPED_TRACE(testing::Message() << what << ", k " << drafts << ", temperature " << with.temperature << ", tp " << with.tp);
+      LLMEngine engine = load(drafts, config, with.tp);
       for (int round = 0; round < rounds; ++round) {
-        const auto outputs = engine.generate(model.prompts, params(temperature));
-        for (std::size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i].token_ids, alone[i]) << what << ", prompt " << i;
+        const auto outputs = engine.generate(model.prompts, params(with.temperature));
+        for (std::size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i].token_ids, with.alone[i]) << "prompt " << i;
       }
       const EngineStats s = engine.stats();
-      EXPECT_EQ(s.blocks_used, 0) << what;
-      EXPECT_GT(s.speculation.drafted(), 60u) << what;
+      EXPECT_EQ(s.blocks_used, 0);
+      EXPECT_GT(s.speculation.drafted(), 10u);
       return s;
     };
-    for (const int k : {1, 2, 3, 4}) {
-      const std::string with = ", k " + std::to_string(k);
-      const EngineStats s = same("all at once" + with, load(k, {}, tp));
-      EXPECT_GE(s.speculation.acceptance_at(0), temperature == 0 ? model.least : 0) << k;
+    if (with.temperature == 0) {
+      EXPECT_GE(same("all at once", 3, {}).speculation.acceptance_at(0), model.least);
     }
-    same("prompts apart", load(2, {.mixed_batches = false}, tp));
-    same("one at a time", load(3, {.max_num_seqs = 1}, tp));
-    same("chunks of a few tokens", load(1, {.max_num_seqs = 3, .max_num_batched_tokens = 7}, tp));
-    EXPECT_GT(same("from the cache", load(2, {}, tp), 2).tokens_from_cache, 100u);
-    EXPECT_GT(same("preempted", load(4, {.max_model_len = 96, .num_kvcache_blocks = 8}, tp)).preemptions, 0u);
+    if (with.tp > 1) continue;
+    EXPECT_GT(same("preempted", 4, {.max_model_len = 64, .num_kvcache_blocks = 5}).preemptions, 0u);
+    if (with.temperature > 0) continue;
+    same("prompts apart", 2, {.mixed_batches = false});
+    same("chunks of a few tokens", 1, {.max_num_seqs = 3, .max_num_batched_tokens = 7});
+    EXPECT_GT(same("one at a time, from the cache", 2, {.max_num_seqs = 1}, 2).tokens_from_cache, 60u);
   }
 }
 
 // Pages from the prefix cache draft as well as pages of one's own: the layer's rows are in them.
 TEST_P(MtpAnswers, DraftAsWellFromTheCache) {
   LLMEngine engine = load(2, {.max_num_seqs = 1});
-  const std::span<const Prompt> one(&model.prompts[5], 1);
+  const std::span<const Prompt> one(&model.prompts[1], 1);
   std::vector<SpeculationStats> rounds;
   for (int round = 0; round < 2; ++round) {
     const SpeculationStats before = engine.stats().speculation;
@@ -143,7 +148,7 @@ TEST_P(MtpAnswers, MemoryPlanHasTheLayer) {
   EXPECT_GT(drafting.parameters(), plain.parameters());
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, MtpAnswers, testing::Values("demo", "deepseek_v3"),
+INSTANTIATE_TEST_SUITE_P(Models, MtpAnswers, testing::Values("demo", "glm4_moe"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

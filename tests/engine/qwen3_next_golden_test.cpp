@@ -1,54 +1,13 @@
 // Qwen3-Next against logits that an independent implementation computed in float32 on the same bf16 weights; and its recurrent
 // state through chunks, batches, ranks and preemption.
 #include "atom/engine/engine.hpp"
-#include "atom/model/qwen3_next.hpp"
-#include "atom/ops/cpu.hpp"
 
 #include "golden.hpp"
 
 namespace atom::test {
 namespace {
 
-// The golden's heads are narrower than those of any that was published.
-template <class B, class T, class Q = quant::No> struct narrow {
-  static constexpr model::ModelSpec spec{
-      .arch = model::Arch::qwen3_next, .attn = {.head_dim = 64, .qk_norm = true}, .moe = model::any_moe, .delta = model::any_delta};
-  static constexpr model::Parallel parallel{.tp = dynamic, .ep = dynamic};
-  using backend = B;
-  using act = T;
-  using kv = T;
-  using quants = model::Quants<Q, Q, Q>;
-};
-const Registry& builds() {
-  static const Registry all = [] {
-    Registry r;
-    r.add(variant<narrow<Ref, float>, model::Qwen3Next>("narrow"));
-    r.add(variant<narrow<Ref, bf16>, model::Qwen3Next>("narrow"));
-    r.add(variant<narrow<Cpu, float>, model::Qwen3Next>("narrow"));
-    r.add(variant<narrow<Cpu, bf16>, model::Qwen3Next>("narrow"));
-    r.add(variant<narrow<Ref, float, quant::PerToken<int8>>, model::Qwen3Next>("narrow"));
-    r.add(variant<narrow<Cpu, float, quant::PerToken<int8>>, model::Qwen3Next>("narrow"));
-    return r;
-  }();
-  return all;
-}
-struct watched_one : narrow<Watched, float> {
-  static constexpr model::Parallel parallel{.tp = 1};
-};
-const Registry& watching() {
-  static const Registry one = [] {
-    Registry r;
-    r.add(variant<watched_one, model::Qwen3Next>("watched"));
-    return r;
-  }();
-  return one;
-}
-
 const std::string dir = dir_of("qwen3_next");
-const std::vector<int>& prompt() {
-  static const std::vector<int> tokens = ids(SafeTensors(dir + "/golden.safetensors"), "input_ids");
-  return tokens;
-}
 std::vector<int> some_tokens(int n, int seed = 0) {
   std::vector<int> list;
   for (int i = 0; i < n; ++i) list.push_back((i * 37 + i * i % 11 + seed * 101) % 320);
@@ -69,24 +28,24 @@ class Qwen3NextGolden : public testing::TestWithParam<Case> {};
 
 TEST_P(Qwen3NextGolden, LogitsMatch) {
   const auto [backend, act, tp] = GetParam();
-  auto got = all_logits(options(dir, backend, act, tp), prompt(), builds());
-  auto want = floats(SafeTensors(dir + "/golden.safetensors"), "logits");
+  const Golden golden(dir, rows_for(backend));
+  auto got = all_logits(options(dir, backend, act, tp), golden.ids), want = golden.logits;
   if (act == DType::f32) {
     EXPECT_LE(difference(got, want).worst, 2e-3);
     return;
   }
   // A state holds rows whose routers may have chosen otherwise, and the norm behind it makes much of an answer that is nearly
   // nothing: what holds for most rows is compared.
-  keep_rows(margins_of(dir, prompt(), watching()), 0.02f, got, want);
-  EXPECT_LE(median_difference(got, want, 320), 2e-2);
+  keep_rows(golden.margins, 0.02f, got, want);
+  EXPECT_LE(median_difference(got, want, golden.vocab()), 2e-2);
 }
 
 TEST_P(Qwen3NextGolden, ContinuationMatches) {
   const auto [backend, act, tp] = GetParam();
-  if (act != DType::f32) return;
-  Executor executor(options(dir, backend, act, tp), builds());
+  if (act != DType::f32 || std::string_view(backend) == "ref") return;
+  Executor executor(options(dir, backend, act, tp), universal_builds());
   Session session(executor);
-  const float* logits = session.feed(prompt());
+  const float* logits = session.feed(Golden(dir).ids);
   for (int want : ids(SafeTensors(dir + "/golden.safetensors"), "greedy_ids")) {
     const int got = session.sample(logits, {.temperature = 0});
     ASSERT_EQ(got, want);
@@ -108,24 +67,23 @@ INSTANTIATE_TEST_SUITE_P(Hf, Qwen3NextGolden, testing::ValuesIn(cases()), [](con
 
 // Pieces shorter than the convolution, and around the sizes that chunked forms of the recurrence like.
 TEST(Qwen3NextState, GoesThroughChunks) {
-  const auto tokens = some_tokens(140);
-  for (const char* backend : {"ref", "cpu"}) {
-    const auto whole = all_logits(wide(backend, 140), tokens, builds());
-    for (int rows : {1, 2, 3, 63, 64, 65, 130})
-      EXPECT_LE(difference(all_logits(wide(backend, rows), tokens, builds()), whole).worst, 2e-4) << backend << ", " << rows;
-  }
+  const auto tokens = some_tokens(131);
+  const auto whole = all_logits(wide("cpu", 131), tokens);
+  for (int rows : {1, 3, 63, 64, 65}) EXPECT_LE(difference(all_logits(wide("cpu", rows), tokens), whole).worst, 2e-4) << rows;
+  const std::vector<int> some(tokens.begin(), tokens.begin() + 12);
+  for (int rows : {1, 2, 5}) EXPECT_LE(difference(all_logits(wide("ref", rows), some), whole).worst, 2e-4) << rows;
 }
 
 TEST(Qwen3NextState, PromptsShorterThanTheConvolution) {
   for (const char* backend : {"ref", "cpu"})
-    for (int first : {1, 2, 3, 4, 5}) {
-      const auto tokens = some_tokens(9, first);
-      Executor executor(wide(backend, 16), builds());
+    for (int first : {1, 3, 4}) {
+      const auto tokens = some_tokens(7, first);
+      Executor executor(wide(backend, 16), universal_builds());
       Session session(executor);
       static_cast<void>(session.feed(std::span(tokens).first(static_cast<std::size_t>(first))));
       const float* logits = nullptr;
       for (std::size_t i = static_cast<std::size_t>(first); i < tokens.size(); ++i) logits = session.decode(tokens[i]);
-      const auto whole = all_logits(wide(backend, 16), tokens, builds());
+      const auto whole = all_logits(wide(backend, 16), tokens);
       const std::vector<float> got(logits, logits + executor.vocab());
       EXPECT_LE(difference(got, {whole.end() - executor.vocab(), whole.end()}).worst, 1e-4) << backend << ", " << first;
     }
@@ -133,7 +91,7 @@ TEST(Qwen3NextState, PromptsShorterThanTheConvolution) {
 
 // A text that starts again finds nothing of the one before.
 TEST(Qwen3NextState, BeginsWithZeros) {
-  Executor executor(wide("cpu", 64), builds());
+  Executor executor(wide("cpu", 64), universal_builds());
   Session session(executor);
   const auto first = some_tokens(40), second = some_tokens(20, 3);
   const auto last = [&](const std::vector<int>& tokens) {
@@ -150,27 +108,26 @@ LLMEngine serve(const char* backend, EngineConfig config, int tp = 1) {
   ExecutorOptions o = wide(backend, 64, tp);
   o.max_seqs = 4;
   o.context_tokens = config.num_kvcache_blocks > 0 ? config.num_kvcache_blocks * kernels::page_tokens : 1024;
-  return {std::make_unique<Executor>(o, builds()), {}, config};
+  return {std::make_unique<Executor>(o, universal_builds()), {}, config};
 }
 
 // Many at once, in chunks, on a cache that is too small for all: each answer is what it is alone.
 TEST(Qwen3NextState, BelongsToItsSequence) {
   SamplingParams greedy;
   greedy.temperature = 0;
-  greedy.max_tokens = 30;
+  greedy.max_tokens = 18;
   std::vector<Prompt> prompts;
-  for (int i = 0; i < 9; ++i) prompts.emplace_back(some_tokens(1 + i * i, i));
-  for (const char* backend : {"ref", "cpu"})
-    for (int tp : {1, 2}) {
-      LLMEngine alone = serve(backend, {.max_num_seqs = 1}, tp);
-      LLMEngine many = serve(backend, {.max_num_seqs = 4, .max_num_batched_tokens = 20, .num_kvcache_blocks = 9}, tp);
-      const auto got = many.generate(prompts, greedy);
-      EXPECT_GT(many.stats().preemptions, 0u);
-      for (std::size_t i = 0; i < prompts.size(); ++i) {
-        const auto want = alone.generate(std::span(prompts).subspan(i, 1), greedy);
-        EXPECT_EQ(got[i].token_ids, want[0].token_ids) << backend << ", tp " << tp << ", prompt " << i;
-      }
+  for (int i = 0; i < 6; ++i) prompts.emplace_back(some_tokens(1 + i * i * 3 / 2, i));
+  for (int tp : {1, 2}) {
+    LLMEngine alone = serve("cpu", {.max_num_seqs = 1}, tp);
+    LLMEngine many = serve("cpu", {.max_num_seqs = 4, .max_num_batched_tokens = 20, .num_kvcache_blocks = 5}, tp);
+    const auto got = many.generate(prompts, greedy);
+    EXPECT_GT(many.stats().preemptions, 0u);
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      const auto want = alone.generate(std::span(prompts).subspan(i, 1), greedy);
+      EXPECT_EQ(got[i].token_ids, want[0].token_ids) << "tp " << tp << ", prompt " << i;
     }
+  }
 }
 
 // Prompts that were seen before, several answers to one, and steps that are padded.
@@ -205,38 +162,37 @@ TEST(Qwen3NextState, IsPlanned) {
   for (int tp : {1, 2}) {
     ExecutorOptions o = options(dir, "cpu", DType::bf16, tp);
     o.max_seqs = 5;
-    const Executor executor(o, builds());
+    const Executor executor(o, universal_builds());
     EXPECT_EQ(executor.memory().states, 5 * 3 * (heads + inputs) * sizeof(float));
-    EXPECT_EQ(executor.memory().kv_cache, std::size_t{256} * 2 * 64 * 2 * static_cast<std::size_t>(tp)) << "a KV head on each";
+    EXPECT_EQ(executor.memory().kv_cache, std::size_t{256} * 2 * 256 * 2 * static_cast<std::size_t>(tp)) << "a KV head on each";
     EXPECT_FALSE(executor.rewinds());
   }
 }
 
 // The shared expert is cut and its gate whole, whatever becomes of the others.
 TEST(Qwen3NextRanks, ShareOutExperts) {
-  const auto want = floats(SafeTensors(dir + "/golden.safetensors"), "logits");
   for (const char* backend : {"ref", "cpu"}) {
-    ExecutorOptions o = options(dir, backend, DType::f32, 2);
-    o.expert_parallel = true;
-    EXPECT_LE(difference(all_logits(o, prompt(), builds()), want).worst, 2e-3) << backend;
+    const Golden golden(dir, rows_for(backend));
+    EXPECT_LE(difference(all_logits(sharing_experts(options(dir, backend, DType::f32, 2)), golden.ids), golden.logits).worst, 2e-3)
+        << backend;
   }
 }
 
 TEST(Qwen3NextRanks, CutKeyHeads) {
-  EXPECT_NE(error_of([&] { Executor e(options(dir, "cpu", DType::f32, 4), builds()); }).find("--tensor-parallel-size 4"),
+  EXPECT_NE(error_of([&] { Executor e(options(dir, "cpu", DType::f32, 4), universal_builds()); }).find("--tensor-parallel-size 4"),
             std::string::npos);
 }
 
 TEST(Qwen3NextInt8, FollowsReferenceAndGolden) {
-  const auto logits = [&](const char* backend) {
+  const auto logits = [&](const char* backend, const std::vector<int>& ids) {
     auto o = options(dir, backend, DType::f32, 1);
     o.quant = "int8";
-    return all_logits(o, prompt(), builds());
+    return all_logits(o, ids);
   };
-  auto cpu = logits("cpu"), want = floats(SafeTensors(dir + "/golden.safetensors"), "logits");
-  EXPECT_LE(difference(cpu, logits("ref")).relative, 1e-2);
-  keep_rows(margins_of(dir, prompt(), watching()), 0.12f, cpu, want);
-  EXPECT_LE(difference(cpu, want).relative, 5e-2);
+  const Golden golden(dir);
+  const auto cpu = logits("cpu", golden.ids);
+  EXPECT_LE(difference(logits("ref", Golden(dir, rows_for("ref")).ids), cpu).relative, 1e-2);
+  EXPECT_LE(golden.of_sure_rows(0.12f, cpu).relative, 5e-2);
 }
 
 }  // namespace

@@ -14,16 +14,6 @@
 namespace atom::engine {
 namespace {
 
-// The V2 of the golden is narrower than any that was published.
-struct narrow {
-  static constexpr model::ModelSpec spec = test::watched_deepseek_v2::spec;
-  static constexpr model::Parallel parallel{.tp = 1};
-  using backend = Emu<32>;
-  using act = bf16;
-  using kv = bf16;
-  using quants = model::Quants<quant::No>;
-};
-
 const Registry& emulated() {
   static const Registry registry = [] {
     using model::Arch;
@@ -31,9 +21,10 @@ const Registry& emulated() {
     builds::add_heads<model::Mixtral, builds::Heads{64, false}, Emu<32>, Arch::mixtral>(r);
     builds::add_heads<model::Qwen3Moe, builds::Heads{128, true}, Emu<32>, Arch::qwen3_moe>(r);
     builds::add_heads<model::Glm4Moe, builds::Heads{128, true}, Emu<32>, Arch::glm4_moe>(r);
-    constexpr model::LatentSpec published{.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic};
-    builds::add_heads<model::DeepseekV3, builds::Heads{192, false, published}, Emu<32>, Arch::deepseek_v3>(r);
-    r.add(variant<narrow, model::DeepseekV2>("narrow"));
+    constexpr model::LatentSpec full{.rank = 512, .rope = 64, .nope = 128, .value = 128},
+        low{.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic};
+    builds::add_heads<model::DeepseekV2, builds::Heads{192, false, full}, Emu<32>, Arch::deepseek_v2>(r);
+    builds::add_heads<model::DeepseekV3, builds::Heads{192, false, low}, Emu<32>, Arch::deepseek_v3>(r);
     builds::add_heads<model::GptOss, builds::Heads{64, false}, Emu<32>, Arch::gpt_oss>(r);
     return r;
   }();
@@ -44,12 +35,9 @@ class Mixture : public testing::TestWithParam<const char*> {};
 
 TEST_P(Mixture, LogitsMatch) {
   const std::string dir = test::dir_of(GetParam());
-  const SafeTensors golden(dir + "/golden.safetensors");
-  const auto ids = test::ids(golden, "input_ids");
+  const test::Golden golden(dir);
   auto o = test::options(dir, "emu", DType::bf16, 1, 40);  // two steps
-  auto got = test::all_logits(o, ids, emulated()), want = test::floats(golden, "logits");
-  test::keep_sure_rows(dir, ids, 0.02f, got, want);
-  EXPECT_LE(test::difference(got, want).relative, 2e-2);
+  EXPECT_LE(golden.of_sure_rows(0.02f, test::all_logits(o, golden.ids, emulated())).relative, 2e-2);
 }
 INSTANTIATE_TEST_SUITE_P(Hf, Mixture, testing::Values("mixtral", "qwen3_moe", "glm4_moe", "gpt_oss", "deepseek_v2", "deepseek_v3"),
                          [](const auto& test) { return std::string(test.param); });
