@@ -185,6 +185,13 @@ template <class Level> struct Simd256 : SimdBase<Level> {
   }
   static V evens(V low, V high) { return in_order(_mm256_shuffle_ps(low, high, 0x88)); }
   static V odds(V low, V high) { return in_order(_mm256_shuffle_ps(low, high, 0xdd)); }
+  /// even[0], odd[0], even[1] ...: the first vector and the second.
+  static V alternating_low(V even, V odd) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x20);
+  }
+  static V alternating_high(V even, V odd) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x31);
+  }
   static __m128i bytes(V even, V odd) {  // whole numbers in [-128, 127]
     const __m256i words = _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xaa);
     return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
@@ -346,6 +353,10 @@ template <class Level> struct Simd512 : SimdBase<Level> {
   static float largest_magnitude(V top) { return __builtin_bit_cast(float, _mm512_reduce_max_epi32(_mm512_castps_si512(top))); }
   static V evens(V low, V high) { return _mm512_permutex2var_ps(low, every_second(), high); }
   static V odds(V low, V high) { return _mm512_permutex2var_ps(low, _mm512_add_epi32(every_second(), _mm512_set1_epi32(1)), high); }
+  static V alternating_low(V even, V odd) { return _mm512_permutex2var_ps(even, alternately(), odd); }
+  static V alternating_high(V even, V odd) {
+    return _mm512_permutex2var_ps(even, _mm512_add_epi32(alternately(), _mm512_set1_epi32(8)), odd);
+  }
   static __m256i bytes(V even, V odd) {
     return _mm512_cvtepi16_epi8(
         _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16)));
@@ -362,6 +373,7 @@ template <class Level> struct Simd512 : SimdBase<Level> {
 
  private:
   static V upper(__m512i u) { return _mm512_castsi512_ps(_mm512_and_si512(u, _mm512_set1_epi32(static_cast<int>(0xffff0000)))); }
+  static __m512i alternately() { return _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23); }
   static __m512i every_second() { return _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30); }
   static V widen(__m256i raw) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16)); }
   static __m512i round_to_bf16(V v) {
