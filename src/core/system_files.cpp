@@ -41,7 +41,7 @@ std::optional<std::vector<int>> parse_cpu_list(std::string_view text) {
   } while (next_is(','));
   if (at != end) return {};
   std::ranges::sort(ids);
-  ids.erase(std::ranges::unique(ids).begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 

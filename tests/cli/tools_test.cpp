@@ -51,16 +51,18 @@ TEST(Generate, AnswersAreThoseOfRunInTheOrderOfTheInput) {
   std::string input;
   for (std::size_t i = 0; i < prompts.size(); ++i)  // the first ends last
     input += "{\"prompt\": \"" + prompts[i] + "\", \"max_tokens\": " + std::to_string(24 - 4 * i) + "}\n";
+  std::vector<std::string> alone;
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    alone.push_back(
+        atom_program("run --temperature 0 --prompt '" + prompts[i] + "' --max-tokens " + std::to_string(24 - 4 * i) + exact).out);
   for (const char* slots : {"1", "3", "16"}) {
     const auto r = atom_program("generate --temperature 0 --max-num-seqs " + std::string(slots) + exact, input);
     ASSERT_EQ(r.status, 0) << r.err;
     const auto answers = lines_of(r.out);
     ASSERT_EQ(answers.size(), prompts.size());
     for (std::size_t i = 0; i < prompts.size(); ++i) {
-      const std::string most = std::to_string(24 - 4 * i);
       EXPECT_EQ(answers[i].at("index").as_int("index"), static_cast<int>(i));
-      const auto run = atom_program("run --temperature 0 --prompt '" + prompts[i] + "' --max-tokens " + most + exact);
-      EXPECT_EQ(prompts[i] + text_of(answers[i]) + "\n", run.out);
+      EXPECT_EQ(prompts[i] + text_of(answers[i]) + "\n", alone[i]);
       EXPECT_EQ(answers[i].at("num_tokens_output").as_int("n"), static_cast<int>(ids_of(answers[i]).size()));
       EXPECT_GT(answers[i].at("num_tokens_input").as_int("n"), 0);
       EXPECT_GE(answers[i].at("latency").as_number("latency"), answers[i].at("ttft").as_number("ttft"));
@@ -338,6 +340,7 @@ TEST(LoadDummy, NeedsConfigJsonAlone) {
     for (const char* kind : {"", "=empty", "=zero", "=random"}) {
       const auto r = atom_program("bench -p 4 -n 2 -r 1 --load-dummy" + std::string(kind) + at);
       EXPECT_EQ(r.status, 0) << dtype << kind << ": " << r.err;
+      if (dtype != "bfloat16") break;  // a load-time type changes what is made, not how
     }
     EXPECT_EQ(atom_program("bench -p 4 -n 2 -r 1 --backend ref --load_dummy" + at).status, 0);
   }

@@ -256,7 +256,7 @@ TEST(Place, NobodySharesACpu) {
               Ids near;
               for (const int cpu : place.cpus) near.push_back(p.usable[static_cast<std::size_t>(cpu)].node);
               std::ranges::sort(near);
-              near.erase(std::ranges::unique(near).begin(), near.end());
+              near.erase(std::unique(near.begin(), near.end()), near.end());
               EXPECT_EQ(place.nodes, nodes > 1 ? near : Ids());
             }
           }

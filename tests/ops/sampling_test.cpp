@@ -34,7 +34,7 @@ struct Rows {
   void check(bool emulated = true) const {
     const std::vector<int> want = on<Ref>({});
     at_every_level([&] {
-      for (int threads : {1, 2, 3}) EXPECT_EQ(on<Cpu>(pool(threads)), want);
+      for (int threads : {1, 3}) EXPECT_EQ(on<Cpu>(pool(threads)), want);
     });
     if (!emulated) return;
     Rows few = *this;  // a row does not depend on the others
@@ -74,12 +74,12 @@ TEST(Sample, EqualsReference) {
       {.temperature = 1e-6f},
   };
   for (SampleParams p : settings)
-    for (int vocab : {1, 2, 15, 16, 17, 1000, 5003})
+    for (int vocab : {1, 2, 15, 16, 17, 1003})
       for (float spread : {0.01f, 1.0f, 8.0f}) {
         p.seed = static_cast<std::uint64_t>(vocab);
         SCOPED_TRACE(testing::Message() << "temperature " << p.temperature << " top_k " << p.top_k << " top_p " << p.top_p
                                         << " min_p " << p.min_p << " vocab " << vocab << " spread " << spread);
-        same_params(6, vocab, spread, p).check(vocab < 5000 && spread == 1.0f);
+        same_params(6, vocab, spread, p).check(spread == 1.0f);
       }
 }
 
