@@ -95,6 +95,17 @@ void impl<kernels::route_topk<Rule>, Cpu>::run(Cpu::stream pool, const typename 
   });
 }
 
+template <cpu::Activation T>
+void impl<kernels::weigh_inputs<T>, Cpu>::run(Cpu::stream pool, const typename kernels::weigh_inputs<T>::args& a) noexcept {
+  cpu::for_rows(pool, a.rows, a.cols, [&](int first, int count) {
+    for (int r = first; r < first + count; ++r) {
+      const auto row = [&](int) { return a.x + static_cast<std::ptrdiff_t>(r) * a.ldx; };
+      cpu::weighted_sum<T>(row, a.weight + r, 1, nullptr, a.y + static_cast<std::ptrdiff_t>(r) * a.cols, a.cols);
+      a.weight[r] = 1;
+    }
+  });
+}
+
 // One thread: a counting sort of a few thousand integers ends before a pool has woken.
 void impl<kernels::sort_by_expert, Cpu>::run(Cpu::stream, const kernels::sort_by_expert::args& a) noexcept {
   const int choices = a.rows * a.top_k;
@@ -127,6 +138,8 @@ template struct impl<kernels::route_topk<moe::TopK<moe::Sigmoid>>, Cpu>;
 template struct impl<kernels::route_topk<moe::TopK<moe::SqrtSoftplus>>, Cpu>;
 template struct impl<kernels::route_topk<moe::BiasedTopK<moe::Sigmoid>>, Cpu>;
 template struct impl<kernels::route_topk<moe::BiasedTopK<moe::SqrtSoftplus>>, Cpu>;
+template struct impl<kernels::weigh_inputs<float>, Cpu>;
+template struct impl<kernels::weigh_inputs<bf16>, Cpu>;
 template struct impl<kernels::combine_experts<float>, Cpu>;
 template struct impl<kernels::combine_experts<bf16>, Cpu>;
 

@@ -12,7 +12,8 @@ using quant::PerToken;
 
 template <NormFlags F, cpu::Output Q, cpu::Activation T>
 void impl<kernels::rmsnorm<F, Q, T>, Cpu>::run(Cpu::stream pool, const typename kernels::rmsnorm<F, Q, T>::args& a) noexcept {
-  cpu::RmsRows<T> rows{a.x, F.residual ? a.residual : nullptr, a.w, a.y, nullptr, a.scale, a.cols, a.ldx, a.eps, F.once};
+  cpu::RmsRows<T> rows{a.x,   F.residual ? a.residual : nullptr, a.w,   a.y,   nullptr, a.scale, a.cols,
+                       a.ldx, F.padded ? a.width : a.cols,       a.eps, F.once};
   if constexpr (kernels::rmsnorm<F, Q, T>::quantizes) rows.q = a.q;
   const auto rms =
       cpu::in_force(cpu::Norms<cpu::Avx2, T>::rms, cpu::Norms<cpu::Avx512, T>::rms, cpu::Norms<cpu::Avx512Bf16, T>::rms);
@@ -45,6 +46,12 @@ template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true},
 template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true}, Keep, bf16>, Cpu>;
 template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true}, PerToken<int8>, float>, Cpu>;
 template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true}, PerToken<int8>, bf16>, Cpu>;
+template struct impl<kernels::rmsnorm<NormFlags{.padded = true}, Keep, float>, Cpu>;
+template struct impl<kernels::rmsnorm<NormFlags{.padded = true}, Keep, bf16>, Cpu>;
+template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .padded = true}, Keep, float>, Cpu>;
+template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .padded = true}, Keep, bf16>, Cpu>;
+template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true, .padded = true}, Keep, float>, Cpu>;
+template struct impl<kernels::rmsnorm<NormFlags{.residual = true, .once = true, .padded = true}, Keep, bf16>, Cpu>;
 template struct impl<kernels::gated_rmsnorm<float>, Cpu>;
 template struct impl<kernels::gated_rmsnorm<bf16>, Cpu>;
 template struct impl<kernels::layernorm<float>, Cpu>;

@@ -1,4 +1,4 @@
-// refused: atom: RMSNorm<...>: at most one Quantize<Q>
+// refused: atom: RMSNorm<...>: at most one Quantize<Q> or PadTo<N>
 #include "atom/ops/norm.hpp"
 
 using Int8 = atom::ops::Quantize<atom::quant::PerToken<atom::int8>>;

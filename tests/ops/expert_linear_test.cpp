@@ -124,6 +124,7 @@ TEST(ExpertLinear, EqualsEachExpertAloneAtRealSizes) {
 
 using Build = tiny_moe<bf16, quant::No, model::Parallel{}>;
 using Expert = model::Expert<Build>;
+using Sharing = tiny_moe<bf16, quant::No, model::Parallel{.tp = dynamic, .ep = dynamic}>;
 
 TEST(MoeMethods, GroupedEqualsPerExpert) {
   const MixtureShape shape{.experts = 6, .top_k = 2};
@@ -141,6 +142,52 @@ TEST(MoeMethods, GroupedEqualsPerExpert) {
       EXPECT_TRUE(
           identical(grouped.run(pool(2), nullptr, {}, x, choice, weight), each.run(pool(2), nullptr, {}, x, choice, weight)))
           << rows << " rows";
+  }
+}
+
+// One expert for each row, by a router that gives every expert its turn: weighing the input is weighing x oneself, whoever owns the
+// experts; and it shows, for an expert is no linear function.
+TEST(MoeWeighs, InputsOrOutputs) {
+  const MixtureShape shape{.experts = 6, .top_k = 1};
+  const Mixture<Build, moe::Grouped<Expert>> alone(shape);
+  const Mixture<Sharing, moe::ExpertParallel<moe::Grouped<model::Expert<Sharing>>>> shared_out(shape);
+  const auto router = [](auto&, const auto& x, Tensor<float> logits) {
+    for (int r = 0; r < x.rows; ++r)
+      for (int e = 0; e < logits.cols; ++e)
+        logits.data[r * logits.cols + e] = e == r % logits.cols ? 0.1f * static_cast<float>(r % 7) : -1.0f;
+  };
+  const int rows = 9;
+  const auto x = noise<bf16>(size(rows, shape.d_model), 7);
+  using Rule = moe::TopK<moe::Sigmoid>;
+  ThreadComm none;
+  const auto got = alone.mix<Rule, moe::Inputs>(pool(2), &none, {}, x, router);
+  auto weighed = x;
+  std::vector<int> chosen;
+  for (int r = 0; r < rows; ++r) {
+    chosen.push_back(r % shape.experts);
+    const float weight = moe::Sigmoid::of(0.1f * static_cast<float>(r % 7));
+    for (int c = 0; c < shape.d_model; ++c) {
+      bf16& at = weighed[size(r, shape.d_model) + static_cast<std::size_t>(c)];
+      at = bf16(weight * static_cast<float>(at));
+    }
+  }
+  EXPECT_TRUE(identical(got, alone.run(pool(2), &none, {}, weighed, chosen, std::vector<float>(chosen.size(), 1.0f))));
+  EXPECT_FALSE(identical(got, alone.mix<Rule, moe::Outputs>(pool(2), &none, {}, x, router)));
+  every_rank(3, [&](int r, ThreadComm& comm) {
+    ThreadPool mine(1);
+    EXPECT_TRUE(identical(shared_out.mix<Rule, moe::Inputs>(&mine, &comm, {r, 3, 3}, x, router), got)) << "rank " << r;
+  });
+}
+
+TEST(MoeWeighs, InputsAreOfOneExpertPerRow) {
+  EXPECT_NO_THROW(moe::check_weighed<moe::Outputs>({.moe = {.experts = 8, .top_k = 2}}));
+  EXPECT_NO_THROW(moe::check_weighed<moe::Inputs>({.moe = {.experts = 8, .top_k = 1}}));
+  try {
+    moe::check_weighed<moe::Inputs>({.moe = {.experts = 8, .top_k = 2}});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string_view(e.what()).find("num_experts_per_tok: 2 experts of a row would each want an input of their own"),
+              std::string_view::npos);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // A small mixture of experts with weights of its own, bound as the loader would bind them, on Cpu.
 #include <array>
+#include <thread>
 #include <vector>
 
 #include "atom/model/decoder.hpp"
@@ -21,6 +22,18 @@ class Lines {
   struct alignas(64) Line : std::array<std::byte, 64> {};
   std::vector<Line> lines_;
 };
+
+/// body(rank, comm) on a thread per rank.
+template <class Body> void every_rank(int ranks, Body body) {
+  ThreadGroup group(ranks);
+  std::vector<std::thread> threads;
+  for (int r = 0; r < ranks; ++r)
+    threads.emplace_back([&, r] {
+      ThreadComm comm(group, r);
+      body(r, comm);
+    });
+  for (auto& t : threads) t.join();
+}
 
 inline ThreadPool* linear_pool(ThreadPool* p, int in) {
   const auto scratch = kernels::linear_scratch(in);
@@ -91,19 +104,31 @@ template <class M, class Method> struct Mixture {
   /// What a rank makes of x (rows, d_model); the sum over ranks is the answer.
   std::vector<T> run(ThreadPool* pool, ThreadComm* comm, model::Rank rank, const std::vector<T>& x, const std::vector<int>& expert,
                      const std::vector<float>& weight, const T* plus = nullptr) const {
+    return in_context(pool, comm, rank, x, [&](auto& ctx, Tensor<T> in, Tensor<T> out) {
+      method(ctx, in, {expert.data(), weight.data(), shape.top_k}, plus, out);
+    });
+  }
+  /// The answer where `router` gives the logits, and weights count where Weighed says.
+  template <class Rule, class Weighed>
+  std::vector<T> mix(ThreadPool* pool, ThreadComm* comm, model::Rank rank, const std::vector<T>& x, const auto& router) const {
+    return in_context(pool, comm, rank, x,
+                      [&](auto& ctx, Tensor<T> in, Tensor<T> out) { moe::mix<Rule, Weighed>(ctx, router, method, in, out); });
+  }
+
+ private:
+  std::vector<T> in_context(ThreadPool* pool, ThreadComm* comm, model::Rank rank, const std::vector<T>& x, auto body) const {
     constexpr std::size_t room = std::size_t{4} << 20;
     Lines scratch(room);
     model::ModelContext<M> ctx;
     ctx.stream = linear_pool(pool, 128);
     ctx.comm = comm;
     ctx.rank = rank;
-    ctx.local.moe.experts = shape.experts;
+    ctx.local.moe = {.experts = shape.experts, .top_k = shape.top_k};
     ctx.arena = {.base = scratch.at(0), .capacity = room};
     const int rows = static_cast<int>(x.size()) / shape.d_model;
     auto in = x;
     std::vector<T> y(x.size(), T(-7.0f));
-    method(ctx, Tensor<T>{in.data(), rows, shape.d_model}, {expert.data(), weight.data(), shape.top_k}, plus,
-           Tensor<T>{y.data(), rows, shape.d_model});
+    body(ctx, Tensor<T>{in.data(), rows, shape.d_model}, Tensor<T>{y.data(), rows, shape.d_model});
     return y;
   }
 };

@@ -1,6 +1,4 @@
 // Experts shared out over ranks: rows that travel to them and back give what one rank gives, bit for bit.
-#include <thread>
-
 #include "atom/ops/ref.hpp"
 
 #include "conformance.hpp"
@@ -28,18 +26,6 @@ TEST(ExpertShare, IsEvenAndWhole) {
       EXPECT_EQ(next, experts);
       EXPECT_EQ(model::expert_share(experts, {ranks - 1, ranks}).count, experts) << "cut, every rank has a part of all";
     }
-}
-
-/// body(rank, comm) on a thread per rank.
-template <class Body> void every_rank(int ranks, Body body) {
-  ThreadGroup group(ranks);
-  std::vector<std::thread> threads;
-  for (int r = 0; r < ranks; ++r)
-    threads.emplace_back([&, r] {
-      ThreadComm comm(group, r);
-      body(r, comm);
-    });
-  for (auto& t : threads) t.join();
 }
 
 struct Choices {

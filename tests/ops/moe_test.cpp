@@ -259,6 +259,28 @@ TYPED_TEST(Experts, CombineEqualsReference) {
   }
 }
 
+TYPED_TEST(Experts, WeighedInputsEqualReference) {
+  using T = TypeParam;
+  for (const auto& [rows, cols] : {std::pair{0, 8}, {1, 1}, {3, 255}, {40, 513}}) {
+    SCOPED_TRACE(testing::Message() << rows << " rows of " << cols);
+    const int ldx = cols + 3;
+    const auto x = noise<T>(size(rows, ldx), 1);
+    const auto weight = noise<float>(size(rows, 1), 2);
+    const auto weigh = [&]<class B>(B, typename B::stream s) {
+      std::vector<T> y(size(rows, cols), T(7.0f));
+      std::vector<float> left = weight;
+      run_on<kernels::weigh_inputs<T>, B>(s, {x.data(), left.data(), y.data(), rows, cols, ldx});
+      EXPECT_EQ(left, std::vector<float>(left.size(), 1.0f));
+      return y;
+    };
+    const auto want = weigh(Ref{}, {});
+    for (int r = 0; r < rows; ++r)
+      EXPECT_EQ(static_cast<float>(want[size(r, cols)]),
+                static_cast<float>(T(weight[static_cast<std::size_t>(r)] * static_cast<float>(x[size(r, ldx)]))));
+    for (int threads : {1, 3}) EXPECT_TRUE(identical(weigh(Cpu{}, pool(threads)), want));
+  }
+}
+
 // Each block of rows meets its own expert, as if linear had been called on that block alone; some experts get nothing.
 template <class Q, class T> void expect_expert_linear(T) {
   const int in = 96, out = 40, experts = 5, rows = 11;

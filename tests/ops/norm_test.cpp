@@ -1,7 +1,11 @@
 // rmsnorm (all flags) on Cpu and Emu, and layernorm on Cpu, against Ref, and fused against composed.
+#include "atom/ops/norm.hpp"
+
 #include <cmath>
 #include <gtest/gtest.h>
 
+#include "atom/ops/linear.hpp"
+#include "atom/ops/linear_ref.hpp"
 #include "atom/ops/norm_cpu.hpp"
 #include "atom/ops/norm_gpu.hpp"
 #include "atom/ops/norm_ref.hpp"
@@ -141,6 +145,60 @@ TEST(Norm, OnceIsOneRounding) {
   });
 }
 TYPED_TEST(Norm, RmsWithNothingToAddYet) { check_rms<TypeParam, NormFlags{.residual = true}>(false); }
+
+// Rows as long as a multiple of what their consumer takes: the same numbers, and zeros.
+template <class T, NormFlags F> void check_padded() {
+  constexpr NormFlags plain{.residual = F.residual, .once = F.once};
+  for (const Shape& s : shapes)
+    for (const int multiple : {1, 16, 256}) {
+      SCOPED_TRACE(testing::Message() << s.rows << " x " << s.cols << " to a multiple of " << multiple);
+      const int width = (s.cols + multiple - 1) / multiple * multiple;
+      const Case<T> c(s);
+      const auto padded = [&]<class B>(B, typename B::stream stream) {
+        std::vector<T> residual = c.residual, y(size(s.rows, width), T(7.0f));
+        run_on<kernels::rmsnorm<F, Keep, T>, B>(stream, {c.x.data(), F.residual ? residual.data() : nullptr, c.w.data(), y.data(),
+                                                         nullptr, nullptr, s.rows, s.cols, c.ldx, 1e-6f, width});
+        const Result<T> want = c.template rms<plain, Keep, B>(stream);
+        std::vector<T> wide(y.size(), T(0.0f));
+        for (int r = 0; r < s.rows; ++r) std::copy_n(want.y.data() + size(r, s.cols), s.cols, wide.data() + size(r, width));
+        EXPECT_TRUE(identical(y, wide));
+        EXPECT_TRUE(identical(residual, want.residual));
+      };
+      padded(Ref{}, {});
+      at_every_level([&] { padded(Cpu{}, pool(2)); });
+    }
+}
+TYPED_TEST(Norm, PaddedRowsEndInZeros) {
+  check_padded<TypeParam, NormFlags{.padded = true}>();
+  check_padded<TypeParam, NormFlags{.residual = true, .padded = true}>();
+  check_padded<TypeParam, NormFlags{.residual = true, .once = true, .padded = true}>();
+}
+
+// As modules: a Linear takes padded rows as it takes others, and reads no more of them than its weight is wide.
+TEST(Norm, PaddedRowsMeetALinear) {
+  struct Pass : Context<Ref, float> {
+    struct {
+      float rms_eps = 1e-6f;
+    } numbers;
+  };
+  const int rows = 3, in = 20, out = 5;
+  std::vector<float> x = noise<float>(size(rows, in), 1), w = noise<float>(size(out, in), 2), ones(size(1, in), 1.0f);
+  const auto answer = [&](auto norm) {
+    ops::Linear<quant::NoAs<float>> linear;
+    norm.weight = {{ones.data(), in, 1}};
+    linear.weight = {{w.data(), out, in}};
+    alignas(64) std::byte memory[4096];
+    Pass ctx;
+    ctx.arena = {memory, sizeof memory};
+    const auto y = norm(ctx, Tensor<float>{x.data(), rows, in});
+    const auto z = linear(ctx, y);
+    return std::pair(y.cols, std::vector<float>(z.data, z.data + size(rows, out)));
+  };
+  const auto plain = answer(ops::RMSNorm<>{}), padded = answer(ops::RMSNorm<ops::PadTo<16>>{});
+  EXPECT_EQ(plain.first, 20);
+  EXPECT_EQ(padded.first, 32);
+  EXPECT_TRUE(identical(padded.second, plain.second));
+}
 
 TYPED_TEST(Norm, FusedEqualsComposed) {
   using T = TypeParam;

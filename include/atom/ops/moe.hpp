@@ -1,6 +1,6 @@
 #pragma once
 // FusedMoE<Router, Method, Rule>: y = sum over the chosen experts of weight · expert(x).   Shazeer et al. 2017, arXiv:1701.06538
-// SharedMoE adds an MLP for every row.
+// SharedMoE adds an MLP for every row; with moe::Inputs y = expert(weight · x).
 // One idea: three policies. The router gives logits, Rule turns them into choices and weights, Method owns the experts' weights and
 // computes. Each is a type, so what a backend cannot do is a sentence at compile time.
 //   moe::Grouped      the products of all experts in one launch
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "atom/core/backend.hpp"
+#include "atom/core/error.hpp"
 #include "atom/ops/activation.hpp"
 #include "atom/ops/embedding_op.hpp"
 #include "atom/ops/linear.hpp"
@@ -220,9 +221,20 @@ template <class Method, class Dispatch = Mailbox> struct ExpertParallel : Method
   }
 };
 
+// Where an expert's weight counts:
+struct Outputs {};  // it multiplies the answer
+struct Inputs {};   // it multiplies what the expert is given; of one expert for each row   (Llama 4)
+
+/// Throws where the spec's experts cannot be weighed so.
+template <class Weighed> void check_weighed(const model::ModelSpec& s) {
+  if (std::same_as<Weighed, Inputs> && s.moe.top_k != 1)
+    throw Error("config.json: num_experts_per_tok: " + std::to_string(s.moe.top_k) +
+                " experts of a row would each want an input of their own; take moe::Outputs, or a model of one expert per row");
+}
+
 /// Routes rows, and sums over their experts and over ranks. `plus`, where not null: this rank's term of what every row gets
 /// besides.
-template <class Rule, StepContext Ctx, class T>
+template <class Rule, class Weighed = Outputs, StepContext Ctx, class T>
 void mix(Ctx& ctx, const auto& router, const auto& experts, Tensor<T> x, Tensor<T> out, const T* plus = nullptr) {
   auto f = ctx.frame();
   const int top_k = ctx.top_k();
@@ -234,6 +246,11 @@ void mix(Ctx& ctx, const auto& router, const auto& experts, Tensor<T> x, Tensor<
   if constexpr (Rule::biased) bias = router.e_score_correction_bias.data;
   run<kernels::route_topk<Rule>>(ctx, {logits.data, bias, expert.data, weight.data, x.rows, logits.cols, top_k, ctx.groups(),
                                        ctx.top_groups(), ctx.renormalises_topk(), ctx.numbers.routed_scale});
+  if constexpr (std::same_as<Weighed, Inputs>) {
+    const auto weighed = temp<T>(ctx, x.rows, x.cols);
+    run<kernels::weigh_inputs<T>>(ctx, {x.data, weight.data, weighed.data, x.rows, x.cols, x.stride});
+    x = weighed;
+  }
   experts(ctx, x, {expert.data, weight.data, top_k}, plus, out);
   ops::reduce(ctx, out);
 }
@@ -242,30 +259,36 @@ void mix(Ctx& ctx, const auto& router, const auto& experts, Tensor<T> x, Tensor<
 
 namespace atom::ops {
 
-template <class Router, class Method, class Rule> struct FusedMoE {
+template <class Router, class Method, class Rule, class Weighed = moe::Outputs> struct FusedMoE {
   using scheme = typename Router::scheme;  // what the norm in front must leave: the router reads it as it is
   ATOM_MODULE(FusedMoE, (Router, gate), (Method, experts));
 
-  void shape(const model::ModelSpec& s, int /*layer*/) { experts.shape(s.moe.experts); }
+  void shape(const model::ModelSpec& s, int /*layer*/) {
+    moe::check_weighed<Weighed>(s);
+    experts.shape(s.moe.experts);
+  }
 
   /// x: (rows, d_model) -> out of the same shape, summed over ranks.
   template <StepContext Ctx, class T> void operator()(Ctx& ctx, Tensor<T> x, Tensor<T> out) const {
-    moe::mix<Rule>(ctx, gate, experts, x, out);
+    moe::mix<Rule, Weighed>(ctx, gate, experts, x, out);
   }
 };
 
 /// The same, with a `Shared` MLP that every row passes through.   Dai et al. 2024, https://arxiv.org/abs/2401.06066
-template <class Router, class Method, class Rule, class Shared> struct SharedMoE {
+template <class Router, class Method, class Rule, class Shared, class Weighed = moe::Outputs> struct SharedMoE {
   using scheme = typename Router::scheme;
   ATOM_MODULE(SharedMoE, (Router, gate), (Method, experts), (Shared, shared_experts));
 
-  void shape(const model::ModelSpec& s, int /*layer*/) { experts.shape(s.moe.experts); }
+  void shape(const model::ModelSpec& s, int /*layer*/) {
+    moe::check_weighed<Weighed>(s);
+    experts.shape(s.moe.experts);
+  }
 
   template <StepContext Ctx, class T> void operator()(Ctx& ctx, Tensor<T> x, Tensor<T> out) const {
     auto f = ctx.frame();
     const auto shared = temp<T>(ctx, x.rows, x.cols);
     shared_experts.partial(ctx, x, shared);
-    moe::mix<Rule>(ctx, gate, experts, x, out, shared.data);
+    moe::mix<Rule, Weighed>(ctx, gate, experts, x, out, shared.data);
   }
 };
 

@@ -13,6 +13,10 @@ template <moe::TopKRule Rule> struct impl<kernels::route_topk<Rule>, Cpu> {
   static void run(Cpu::stream pool, const typename kernels::route_topk<Rule>::args& a) noexcept;
 };
 
+template <cpu::Activation T> struct impl<kernels::weigh_inputs<T>, Cpu> {
+  static void run(Cpu::stream pool, const typename kernels::weigh_inputs<T>::args& a) noexcept;
+};
+
 template <> struct impl<kernels::sort_by_expert, Cpu> {
   static void run(Cpu::stream pool, const kernels::sort_by_expert::args& a) noexcept;
 };

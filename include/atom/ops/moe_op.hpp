@@ -80,6 +80,21 @@ template <class Rule> struct route_topk {
   }
 };
 
+/// y[r] = T(weight[r] * x[r]), and weight[r] = 1: of rows with one expert each, what the expert counts goes into it, not out of it.
+template <class T> struct weigh_inputs {
+  struct args {
+    const T* x;     // (rows, cols), row stride ldx
+    float* weight;  // (rows)
+    T* y;           // (rows, cols)
+    int rows, cols, ldx;
+  };
+  static constexpr Name name() { return {"weigh_inputs<", type_name<T>, ">"}; }
+  static constexpr Cost cost(const args& a) {
+    const double n = double(a.rows) * a.cols;
+    return {2 * n * sizeof(T) + 8.0 * a.rows, n};
+  }
+};
+
 /// Sorts the choices by expert, those of one expert by row: slot s belongs to the expert e with first[e] <= s < first[e + 1].
 struct sort_by_expert {
   struct args {

@@ -1,6 +1,7 @@
 #pragma once
 // Reference: a mixture of experts. These loops are the specification; every other kernel is tested against them.
 #include <cmath>
+#include <utility>
 
 #include "atom/core/backend.hpp"
 #include "atom/ops/linear_ref.hpp"
@@ -70,6 +71,17 @@ template <moe::TopKRule Rule> struct impl<kernels::route_topk<Rule>, Ref> {
       top = std::fmax(top, x);
     }
     return Rule::biased && count > 1 ? number(top + second) : top;
+  }
+};
+
+template <class T> struct impl<kernels::weigh_inputs<T>, Ref> {
+  static void run(Ref::stream, const typename kernels::weigh_inputs<T>::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r) {
+      const float weight = std::exchange(a.weight[r], 1.0f);
+      for (int c = 0; c < a.cols; ++c)
+        a.y[static_cast<std::ptrdiff_t>(r) * a.cols + c] =
+            T(weight * static_cast<float>(a.x[static_cast<std::ptrdiff_t>(r) * a.ldx + c]));
+    }
   }
 };
 

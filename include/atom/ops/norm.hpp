@@ -10,15 +10,19 @@
 
 namespace atom::ops {
 
-struct AddResidual {};  // residual += x, then normalise residual
-struct RoundOnce {};    // not before the weights, only after
-struct ZeroCentred {};  // files hold the weights less one
+struct AddResidual {};             // residual += x, then normalise residual
+struct RoundOnce {};               // not before the weights, only after
+struct ZeroCentred {};             // files hold the weights less one
+template <int N> struct PadTo {};  // rows as long as a multiple of N, for a consumer that takes whole blocks
 template <quant::QuantizesActivations Q> struct Quantize { using scheme = Q; };
 
 template <class T> inline constexpr bool is_quantize = false;
 template <class Q> inline constexpr bool is_quantize<Quantize<Q>> = true;
+template <class T> inline constexpr int pads_to = 0;
+template <int N> inline constexpr int pads_to<PadTo<N>> = N;
 template <class T>
-concept NormFusion = std::same_as<T, AddResidual> || std::same_as<T, RoundOnce> || std::same_as<T, ZeroCentred> || is_quantize<T>;
+concept NormFusion = std::same_as<T, AddResidual> || std::same_as<T, RoundOnce> || std::same_as<T, ZeroCentred> || is_quantize<T> ||
+    (pads_to<T> > 0);
 
 template <class... F> struct quant_of { using type = quant::Keep; };
 template <class Q, class... F> struct quant_of<Quantize<Q>, F...> { using type = Q; };
@@ -31,10 +35,14 @@ template <class T> struct ResidualStream {
 };
 
 template <model::Width W, class... Fused> struct RMSNormOver {
-  static_assert((NormFusion<Fused> && ...), "atom: RMSNorm<...> accepts AddResidual, RoundOnce, ZeroCentred and Quantize<Q>");
-  static_assert((int(is_quantize<Fused>) + ... + 0) <= 1, "atom: RMSNorm<...>: at most one Quantize<Q>");
+  static_assert((NormFusion<Fused> && ...),
+                "atom: RMSNorm<...> accepts AddResidual, RoundOnce, ZeroCentred, PadTo<N> and Quantize<Q>");
+  static_assert((int(is_quantize<Fused> || pads_to<Fused> > 0) + ... + 0) <= 1,
+                "atom: RMSNorm<...>: at most one Quantize<Q> or PadTo<N>: what quantises needs no padding");
+  static constexpr int multiple = (pads_to<Fused> + ... + 0);
   static constexpr kernels::NormFlags flags{.residual = (std::same_as<Fused, AddResidual> || ...),
-                                            .once = (std::same_as<Fused, RoundOnce> || ...)};
+                                            .once = (std::same_as<Fused, RoundOnce> || ...),
+                                            .padded = multiple > 0};
   using Q = typename quant_of<Fused...>::type;
   using Weight = model::Param<float, W, model::Width{1}>;
   ATOM_MODULE(RMSNormOver, (Weight, weight));
@@ -62,8 +70,9 @@ template <model::Width W, class... Fused> struct RMSNormOver {
       run<op>(ctx, {x.data, residual, weight.data, nullptr, y.data, y.scales, x.rows, x.cols, x.stride, eps});
       return y;
     } else {
-      auto y = temp<T>(ctx, x.rows, x.cols);
-      run<op>(ctx, {x.data, residual, weight.data, y.data, nullptr, nullptr, x.rows, x.cols, x.stride, eps});
+      const int cols = x.cols, width = multiple > 0 ? (cols + multiple - 1) / multiple * multiple : cols;
+      auto y = temp<T>(ctx, x.rows, width);
+      run<op>(ctx, {x.data, residual, weight.data, y.data, nullptr, nullptr, x.rows, cols, x.stride, eps, width});
       return y;
     }
   }

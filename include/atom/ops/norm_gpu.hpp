@@ -6,9 +6,10 @@
 namespace atom {
 
 namespace gpu {
-/// Rounded once: what GPT-OSS has in front of its layers.
+/// Rounded once: what GPT-OSS has in front of its layers. Never padded: the matrix kernels take rows of any length.
 template <kernels::NormFlags F, class Q, class T>
-concept NormOf = Output<Q> && Activation<T> &&(!F.once || (F.residual && std::same_as<Q, quant::Keep> && std::same_as<T, bf16>));
+concept NormOf =
+    Output<Q> && Activation<T> && !F.padded && (!F.once || (F.residual && std::same_as<Q, quant::Keep> && std::same_as<T, bf16>));
 }  // namespace gpu
 
 template <kernels::NormFlags F, class Q, class T, gpu::Target B>

@@ -10,6 +10,7 @@ namespace atom::kernels {
 struct NormFlags {
   bool residual = false;  // residual += x first, then normalise residual
   bool once = false;      // y = T(w * h * rsqrt(mean(h^2) + eps)): rounded once   (GPT-OSS)
+  bool padded = false;    // y's rows are longer than x's, with zeros behind
   bool operator==(const NormFlags&) const = default;
 };
 
@@ -17,20 +18,23 @@ struct NormFlags {
 /// Q = quant::Keep writes y; a quantising scheme writes q and scale instead.
 template <NormFlags F, quant::Scheme Q, class T> struct rmsnorm {
   static constexpr bool quantizes = quant::QuantizesActivations<Q>;
+  static_assert(!(quantizes && F.padded), "atom: rmsnorm: rows are padded for a kernel that takes plain activations");
   struct args {
     const T* x;          // (rows, cols), row stride ldx; may be null with F.residual: nothing to add yet
     T* residual;         // (rows, cols), or null without F.residual
     const float* w;      // (cols)
-    T* y;                // (rows, cols), or null when quantising
+    T* y;                // (rows, cols), with F.padded (rows, width); or null when quantising
     typename Q::act* q;  // (rows, cols), or null
     float* scale;        // (rows), or null
     int rows, cols, ldx;
     float eps;
+    int width = 0;  // at least cols, with F.padded
   };
   static constexpr Name name() {
     Name n{"rmsnorm<", type_name<T>};
     if (F.residual) n += ",residual";
     if (F.once) n += ",once";
+    if (F.padded) n += ",padded";
     if constexpr (quantizes) {
       n += ",";
       n += Q::name();
@@ -41,7 +45,8 @@ template <NormFlags F, quant::Scheme Q, class T> struct rmsnorm {
   static constexpr Cost cost(const args& a) {
     const double n = double(a.rows) * a.cols;
     const double passes = F.residual ? 3 : 1;  // x; and the residual, read and written
-    return {n * (passes * sizeof(T) + (quantizes ? 1 : sizeof(T))) + 4.0 * a.cols, 5 * n};
+    const double zeros = F.padded ? double(a.rows) * (a.width - a.cols) * sizeof(T) : 0;
+    return {n * (passes * sizeof(T) + (quantizes ? 1 : sizeof(T))) + zeros + 4.0 * a.cols, 5 * n};
   }
 };
 

@@ -33,7 +33,9 @@ template <kernels::NormFlags F, quant::Scheme Q, class T> struct impl<kernels::r
         a.scale[r] = top / codec::largest;
         for (int c = 0; c < a.cols; ++c) a.q[at + c] = codec::encode(normed(c), a.scale[r]);
       } else {
-        for (int c = 0; c < a.cols; ++c) a.y[at + c] = T(normed(c));
+        const int width = F.padded ? a.width : a.cols;
+        T* y = a.y + static_cast<std::ptrdiff_t>(r) * width;
+        for (int c = 0; c < width; ++c) y[c] = c < a.cols ? T(normed(c)) : T(0.0f);
       }
     }
   }

@@ -12,10 +12,10 @@ template <class T> struct RmsRows {
   const T* x;      // (rows, cols), row stride ldx, or null
   T* residual;     // (rows, cols), or null
   const float* w;  // (cols)
-  T* y;            // (rows, cols) unless q
+  T* y;            // (rows, width) unless q, with zeros behind cols
   int8* q;         // (rows, cols), or null
   float* scale;    // (rows) with q
-  int cols, ldx;
+  int cols, ldx, width;
   float eps;
   bool once;
 };

@@ -37,11 +37,15 @@ template <class Level, class T> [[gnu::flatten]] void Norms<Level, T>::rms(const
       const auto v = P::load(x + i, lanes) * inverse;
       return P::load_floats(a.w + i, lanes) * (a.once ? v : P::rounded(v));
     };
-    if (a.q)
+    if (a.q) {
       a.scale[r] = quantize_row<Level, T>(
           a.cols, [&](int i, auto lanes) { return P::pack(normed(i, lanes)); }, a.q + at);
-    else
-      each_pair<Level, T>(a.cols, [&](int i, auto lanes) { P::store(a.y + at + i, normed(i, lanes), lanes); });
+      continue;
+    }
+    T* y = a.y + static_cast<std::ptrdiff_t>(r) * a.width;
+    each_pair<Level, T>(a.cols, [&](int i, auto lanes) { P::store(y + i, normed(i, lanes), lanes); });
+    if (a.width > a.cols)
+      __builtin_memset(static_cast<void*>(y + a.cols), 0, static_cast<std::size_t>(a.width - a.cols) * sizeof(T));
   }
 }
 
