@@ -84,9 +84,12 @@ TEST_P(Mtp, LogitsMatch) {
           continue;
         }
         keep_rows(golden.margins, 0.02f, got, want);
-        // The model's states are 1.6e-2 off, and this layer makes 2.7e-2 of that, beside the 1.1e-2 of its own rounding. Rows see
-        // the keys of others, whose routers may have chosen otherwise: what holds for most rows is compared.
-        EXPECT_LE(median_difference(got, want, golden.model.vocab()), 3.5e-2);
+        // An error in the states that it is given leaves GLM's layer smaller and DeepSeek's larger, also where nothing is rounded
+        // (tests/data/golden.py --bf16), and rows see the keys of others: there, what holds for most rows is compared.
+        if (GetParam() == std::string_view("glm4_moe"))
+          EXPECT_LE(difference(got, want).relative, 2e-2);
+        else
+          EXPECT_LE(median_difference(got, want, golden.model.vocab()), 3.5e-2);
       }
   }
 }

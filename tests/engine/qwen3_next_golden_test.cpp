@@ -34,10 +34,12 @@ TEST_P(Qwen3NextGolden, LogitsMatch) {
     EXPECT_LE(difference(got, want).worst, 2e-3);
     return;
   }
-  // A state holds rows whose routers may have chosen otherwise, and the norm behind it makes much of an answer that is nearly
-  // nothing: what holds for most rows is compared.
-  keep_rows(golden.margins, 0.02f, got, want);
-  EXPECT_LE(median_difference(got, want, golden.vocab()), 2e-2);
+  // Where a delta net's answer is nearly nothing, the norm behind it makes as much of its rounding as of it.
+  std::vector<float> sure = golden.margins;
+  const auto ratios = floats(SafeTensors(dir + "/golden.safetensors"), "norm_ratio");
+  for (std::size_t r = 0; r < sure.size(); ++r) sure[r] = ratios[r] < 0.08f ? 0 : sure[r];
+  keep_rows(sure, 0.02f, got, want);
+  EXPECT_LE(difference(got, want).relative, 2e-2);
 }
 
 TEST_P(Qwen3NextGolden, ContinuationMatches) {
