@@ -5,6 +5,9 @@
 #include <random>
 #include <vector>
 
+#include "atom/ops/kv_layout.hpp"
+#include "atom/quant/codec.hpp"
+
 namespace atom::test {
 
 struct PagedBatch {
@@ -45,5 +48,18 @@ struct PagedBatch {
   [[nodiscard]] int pages_of(int tokens) const { return (tokens + page - 1) / page; }
   int* entry(std::size_t seq, int p) { return &table[seq * static_cast<std::size_t>(longest) + static_cast<std::size_t>(p)]; }
 };
+
+/// x as a row of a cache of Kv.
+template <class Kv, int D>
+void put_row(const float (&x)[D], std::vector<kernels::cache_element<Kv>>& pages, int page, int head, int token, int kv_heads) {
+  using layout = kernels::KvLayout<Kv, D>;
+  auto* to = pages.data() + layout::at(page, head, token, kv_heads);
+  if constexpr (kernels::has_scales<Kv>) {
+    const float scale = *layout::scale(pages.data(), page, head, token, kv_heads) = quant::codec<Kv>::scale_of(x, D);
+    for (int i = 0; i < D; ++i) to[i] = quant::codec<Kv>::encode(x[i], scale);
+  } else {
+    for (int i = 0; i < D; ++i) to[i] = Kv(x[i]);
+  }
+}
 
 }  // namespace atom::test

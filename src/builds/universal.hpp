@@ -77,19 +77,19 @@ template <template <class> class Net, Heads H, class B, Arch A, Arch... Also> vo
   each(bf16{});
 }
 
-/// All that GPU kernels serve: bf16 throughout.
+/// All that GPU kernels serve: bf16 throughout, but for caches.
 template <template <class> class Net, Heads H, gpu::Target B, Arch A, Arch... Also> void add_heads(engine::Registry& r) {
   using Q = quant::NoAs<bf16>;
   add_build<Net, H, B, bf16, Q, Q, bf16, A, Also...>(r);
 }
 
 /// Quantised caches of one kind of head, for what is common: beside BF16 activations, fp8 beside BF16 weights alone.
-template <template <class> class Net, Heads H, Arch A, Arch... Also> void add_caches(engine::Registry& r) {
+template <template <class> class Net, Heads H, class B, Arch A, Arch... Also> void add_caches(engine::Registry& r) {
   using Bf16 = quant::NoAs<bf16>;
   using Int8 = quant::PerToken<int8>;
-  add_build<Net, H, Cpu, bf16, Bf16, Bf16, Int8, A, Also...>(r);
-  add_build<Net, H, Cpu, bf16, Bf16, Bf16, quant::PerToken<fp8_e4m3>, A, Also...>(r);
-  add_build<Net, H, Cpu, bf16, Int8, Int8, Int8, A, Also...>(r);
+  add_build<Net, H, B, bf16, Bf16, Bf16, Int8, A, Also...>(r);
+  add_build<Net, H, B, bf16, Bf16, Bf16, quant::PerToken<fp8_e4m3>, A, Also...>(r);
+  if constexpr (std::same_as<B, Cpu>) add_build<Net, H, B, bf16, Int8, Int8, Int8, A, Also...>(r);
 }
 
 /// Every build of one network on one backend.
@@ -97,9 +97,9 @@ template <template <class> class Net, class B, Arch A, Arch... Also> void add_ne
   constexpr bool norm = A == Arch::qwen3 || A == Arch::qwen3_moe;
   add_heads<Net, Heads{64, norm}, B, A, Also...>(r);
   add_heads<Net, Heads{128, norm}, B, A, Also...>(r);
-  if constexpr (std::same_as<B, Cpu> && !only_bf16(A)) {
-    add_caches<Net, Heads{64, norm}, A, Also...>(r);
-    add_caches<Net, Heads{128, norm}, A, Also...>(r);
+  if constexpr (!std::same_as<B, Ref> && !only_bf16(A)) {
+    add_caches<Net, Heads{64, norm}, B, A, Also...>(r);
+    add_caches<Net, Heads{128, norm}, B, A, Also...>(r);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <numeric>
 #include <string>
 #include <string_view>
@@ -150,7 +151,8 @@ template <class B, class T, class Kv, int D> void kv_write(int rows, int kv_head
   std::vector<int> slots(size(pages, layout::page));
   std::iota(slots.begin(), slots.end(), 0);
   std::shuffle(slots.begin(), slots.end(), std::mt19937(15));
-  std::vector<Kv> k(layout::elements(static_cast<std::size_t>(pages), kv_heads), Kv(0.5f)), v = k, k_want = k, v_want = k;
+  std::vector<typename layout::element> k(layout::elements(static_cast<std::size_t>(pages), kv_heads)), v = k, k_want = k,
+                                                                                                        v_want = k;
   run_on<op, Ref>({}, {kv.data(), kv.data() + kv_heads * D, k_want.data(), v_want.data(), slots.data(), rows, kv_heads, ld});
   Side<B> side;
   const T* from = side.in(kv);
@@ -160,22 +162,25 @@ template <class B, class T, class Kv, int D> void kv_write(int rows, int kv_head
 
 constexpr kernels::AttnFlags all_keys{}, windowed{.window = true, .sinks = true};
 template <class B, class T, class Kv, int D, kernels::AttnFlags F = all_keys>
-void attention(int heads, int kv_heads, const std::vector<PagedBatch::Sequence>& seqs, bool split = false, int window = 0) {
+void attention(int heads, int kv_heads, const std::vector<PagedBatch::Sequence>& seqs, bool split = false, int window = 0,
+               int padding = 0) {
   using op = kernels::paged_attention<T, Kv, D, F>;
   using layout = kernels::KvLayout<Kv, D>;
   PagedBatch batch(seqs, layout::page, 17);
-  const int rows = batch.rows(), ldq = (heads + 2 * kv_heads) * D;
+  const int rows = batch.rows(), ldq = (heads + 2 * kv_heads) * D + padding;
   const auto q = noise<T>(size(rows, ldq), 16);
-  std::vector<Kv> k(layout::elements(static_cast<std::size_t>(batch.pages), kv_heads), Kv(NAN)), v = k;  // what nobody owns is NaN
+  std::vector<typename layout::element> k(layout::elements(static_cast<std::size_t>(batch.pages), kv_heads)), v;
+  std::memset(static_cast<void*>(k.data()), 0xff, k.size() * sizeof k[0]);  // what nobody owns is NaN, or has a scale that is
+  v = k;
   std::mt19937 generator(18);
   std::normal_distribution<float> normal;
   batch.each_token([&](int page, int token) {
-    for (int h = 0; h < kv_heads; ++h)
-      for (std::size_t i = 0; i < D; ++i) {
-        const std::size_t at = layout::at(page, h, token, kv_heads) + i;
-        k[at] = Kv(normal(generator));
-        v[at] = Kv(normal(generator));
-      }
+    for (int h = 0; h < kv_heads; ++h) {
+      float key[D], value[D];
+      for (int i = 0; i < D; ++i) key[i] = normal(generator), value[i] = normal(generator);
+      put_row<Kv>(key, k, page, h, token, kv_heads);
+      put_row<Kv>(value, v, page, h, token, kv_heads);
+    }
   });
   std::vector<T> o(size(rows, heads * D), T(NAN)), want = o;
   typename op::args a{q.data(),
@@ -209,7 +214,7 @@ void attention(int heads, int kv_heads, const std::vector<PagedBatch::Sequence>&
       .close(o, want, std::is_same_v<T, bf16> ? 0.01f : 2e-5f, 2 * ulp<T>)
       .template say<B>(std::string_view(op::name()), shape({heads, kv_heads}) + " heads, " +
                                                          shape({batch.seqs(), rows, batch.context[0]}) + (split ? " split" : "") +
-                                                         (window ? " window" : ""));
+                                                         (window ? " window" : "") + (padding ? " strided" : ""));
 }
 
 template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
@@ -229,6 +234,7 @@ template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
 template <class B> void everything() {
   using quant::Keep;
   using Int8 = quant::PerToken<int8>;
+  using Fp8 = quant::PerToken<fp8_e4m3>;
   constexpr kernels::NormFlags plain{}, fused{.residual = true}, once{.residual = true, .once = true};
   const int many = large ? 300 : 5;
   for (int cols : {1, 100, 1024, large ? 8192 : 2048}) {
@@ -276,6 +282,10 @@ template <class B> void everything() {
   rope<B, float, 128, true>(9, 3, 1, 32);
   kv_write<B, bf16, bf16, 128>(37, 8);
   kv_write<B, bf16, bf16, 64>(37, 2);
+  kv_write<B, bf16, Int8, 64>(37, 3);
+  kv_write<B, bf16, Int8, 128>(37, 8);
+  kv_write<B, bf16, Fp8, 64>(37, 1);
+  kv_write<B, bf16, Fp8, 128>(37, 5);
   kv_write<B, float, bf16, 64>(37, 3);
   kv_write<B, float, float, 64>(1, 2);
   for (int vocab : {1, 17, large ? 151936 : 400}) {
@@ -305,10 +315,18 @@ template <class B> void everything() {
         attention<B, bf16, bf16, 128, windowed>(2 * group, 2, decode, split, window * 20);
       }
     }
+    attention<B, bf16, Fp8, 128>(2 * group, 2, decode, true);
+    attention<B, bf16, Fp8, 128, windowed>(2 * group, 2, mixed, true, 40);
+    attention<B, bf16, Int8, 64>(2 * group, 2, decode, true);
+    attention<B, bf16, Int8, 64>(group, 1, mixed, true);
     attention<B, float, float, 64>(2 * group, 2, mixed);
     attention<B, float, bf16, 128>(group, 1, mixed);
     attention<B, float, bf16, 64, windowed>(group, 1, mixed, false, 20);
   }
+  attention<B, bf16, Int8, 128>(2, 1, prefill);
+  attention<B, bf16, Fp8, 64>(8, 2, prefill);
+  attention<B, bf16, Int8, 128>(6, 2, mixed, true, 0, 3);  // queries that are not aligned: a block per row
+  attention<B, bf16, Fp8, 64, windowed>(20, 2, mixed, true, 20, 3);
   mixtures<B>();
   latents<B>();
 }

@@ -89,15 +89,24 @@ void linear(const gpu::Stream& stream, int rows, int out, int in) {
   time<op>(stream, calls, shape + ", vendor", op::cost(calls[0]));
 }
 
-void attention(const gpu::Stream& stream, int seqs, int context, int heads, int kv_heads) {
+/// Pages of noise; codes with every byte 0x38, scales too, cost as much as any.
+template <class Kv> auto random_cache(std::size_t elements, Hip::stream stream) {
+  if constexpr (kernels::has_scales<Kv>)
+    return buffer_of(
+        std::vector<kernels::cache_element<Kv>>(elements, std::bit_cast<kernels::cache_element<Kv>>(std::uint8_t{0x38})), stream);
+  else
+    return random_buffer<Kv>(elements, stream);
+}
+
+template <class Kv> void attention(const gpu::Stream& stream, int seqs, int context, int heads, int kv_heads) {
   constexpr int D = 128;
-  using op = kernels::paged_attention<bf16, bf16, D>;
-  using layout = kernels::KvLayout<bf16, D>;
+  using op = kernels::paged_attention<bf16, Kv, D>;
+  using layout = kernels::KvLayout<Kv, D>;
   const int pages = (context + layout::page - 1) / layout::page;
   const std::size_t elements = layout::elements(size(pages, seqs), kv_heads);
-  const int copies = copies_for(4.0 * static_cast<double>(elements));
-  const auto k = random_buffer<bf16>(elements * static_cast<std::size_t>(copies), stream);
-  const auto v = random_buffer<bf16>(elements * static_cast<std::size_t>(copies), stream);
+  const int copies = copies_for(2.0 * sizeof(typename layout::element) * static_cast<double>(elements));
+  const auto k = random_cache<Kv>(elements * static_cast<std::size_t>(copies), stream);
+  const auto v = random_cache<Kv>(elements * static_cast<std::size_t>(copies), stream);
   const auto q = random_buffer<bf16>(size(seqs, heads * D), stream);
   gpu::Buffer<bf16> o(size(seqs, heads * D));
   std::vector<int> table(size(seqs, pages)), first_row, lengths(size(seqs, 1), context);
@@ -107,7 +116,7 @@ void attention(const gpu::Stream& stream, int seqs, int context, int heads, int 
   const auto d_table = buffer_of(table, stream), d_first = buffer_of(first_row, stream), d_context = buffer_of(lengths, stream);
   const gpu::Buffer<float> partials(size(seqs * heads, kernels::attention_splits(kv_heads) * kernels::partial_width(D)));
   const auto d_arrivals = buffer_of(std::vector<int>(size(seqs, kv_heads)), stream);
-  std::vector<op::args> calls;
+  std::vector<typename op::args> calls;
   for (int i = 0; i < copies; ++i) {
     const std::size_t at = elements * static_cast<std::size_t>(i);
     calls.push_back({q.data(), o.data(), k.data() + at, v.data() + at, d_table.data(), d_first.data(), d_context.data(), seqs, seqs,
@@ -238,7 +247,12 @@ int main(int argc, char** argv) try {
     }
   if (wanted("attention"))
     for (int seqs : {1, 16, 64})
-      for (int context : {1024, 4096}) test::attention(stream, seqs, context, 16, 8), test::attention(stream, seqs, context, 32, 8);
+      for (int context : {1024, 4096}) {
+        test::attention<bf16>(stream, seqs, context, 16, 8);
+        test::attention<bf16>(stream, seqs, context, 32, 8);
+        test::attention<quant::PerToken<fp8_e4m3>>(stream, seqs, context, 32, 8);
+        test::attention<quant::PerToken<int8>>(stream, seqs, context, 32, 8);
+      }
   if (wanted("experts"))
     for (int rows : {8, 64, 128, 512, 4096, 32768})
       test::experts(stream, rows, 128, 1536, 2048), test::experts(stream, rows, 128, 2048, 768);  // Qwen3-30B-A3B

@@ -45,8 +45,8 @@ template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}>
           key[i] = normal(generator) * spread;
           value[i] = normal(generator);
         }
-        put(key, k, page, h, token, kv_heads);
-        put(value, v, page, h, token, kv_heads);
+        put_row<Kv>(key, k, page, h, token, kv_heads);
+        put_row<Kv>(value, v, page, h, token, kv_heads);
       }
     });
     args = {q.data(),
@@ -69,16 +69,6 @@ template <class T, class Kv, int D, kernels::AttnFlags F = kernels::AttnFlags{}>
       sinks[0] = 90;  // next to nothing is left for the values
       sinks.back() = -INFINITY;
       args.sinks = sinks.data();
-    }
-  }
-
-  static void put(const float (&x)[D], std::vector<typename layout::element>& pages, int page, int head, int token, int kv_heads) {
-    auto* to = pages.data() + layout::at(page, head, token, kv_heads);
-    if constexpr (kernels::has_scales<Kv>) {
-      const float scale = *layout::scale(pages.data(), page, head, token, kv_heads) = quant::codec<Kv>::scale_of(x, D);
-      for (int i = 0; i < D; ++i) to[i] = quant::codec<Kv>::encode(x[i], scale);
-    } else {
-      for (int i = 0; i < D; ++i) to[i] = Kv(x[i]);
     }
   }
 

@@ -1,5 +1,5 @@
-// Caches of int8 and fp8: their codecs, kv_write and paged_attention on Cpu against Ref, and Ref against arithmetic in double on
-// what was stored.
+// Caches of int8 and fp8: their codecs, kv_write and paged_attention on Cpu and Emu against Ref, and Ref against arithmetic in
+// double on what was stored.
 #include "attention_batch.hpp"
 
 namespace atom {
@@ -104,12 +104,24 @@ template <class Kv, int D> void check_write(int rows, int kv_heads) {
     EXPECT_TRUE(identical(cpu_k, k));
     EXPECT_TRUE(identical(cpu_v, v));
   });
+  if constexpr (HasKernel<op, Emu<32>>)
+    on_every_wave([&]<class B>(B, typename B::stream machine) {
+      std::vector<element> emu_k(k.size()), emu_v = emu_k;
+      auto emu_args = args;
+      emu_args.k_pages = emu_k.data();
+      emu_args.v_pages = emu_v.data();
+      run_on<op, B>(machine, emu_args);
+      EXPECT_TRUE(identical(emu_k, k));
+      EXPECT_TRUE(identical(emu_v, v));
+      return emu_v;
+    });
 }
 TEST(QuantisedCache, WritesEqualReference) {
   for (int rows : {0, 1, 37, 200}) {
     check_write<Int8, 64>(rows, 2);
     check_write<Int8, 128>(rows, 3);
     check_write<Fp8, 64>(rows, 3);
+    check_write<Fp8, 128>(rows, 1);
     check_write<Fp8, 96>(rows, 2);
   }
 }

@@ -89,20 +89,24 @@ template <class Cta, int W> ATOM_DEVICE void mma_carried(Cta& cta, FragOut<W>& d
   else
     mma(cta, d, y, x);
 }
-/// A carried product as the carried operand of the next one: what were rows of `other` are now k.
-template <int W> ATOM_DEVICE FragIn<W> carry(const FragOut<W>& d) {
-  FragIn<W> f;
+/// Rounded to the nearest, halves to even. N is even.
+template <int N> ATOM_DEVICE vec<bf16, N> rounded(const vec<float, N>& x) {
 #if ATOM_GPU_NVIDIA
   struct Words {
-    unsigned u[4];
+    unsigned u[N / 2];
   } w;
-  ATOM_UNROLL for (int i = 0; i < 4;
-                   ++i) asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w.u[i]) : "f"(d.v[2 * i + 1]), "f"(d.v[2 * i]));
-  f = std::bit_cast<FragIn<W>>(w);
+  ATOM_UNROLL for (int i = 0; i < N / 2;
+                   ++i) asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w.u[i]) : "f"(x.v[2 * i + 1]), "f"(x.v[2 * i]));
+  return std::bit_cast<vec<bf16, N>>(w);
 #else
-  ATOM_UNROLL for (int i = 0; i < Tile<W>::n; ++i) f.v[i] = bf16(d.v[i]);
+  vec<bf16, N> y;
+  ATOM_UNROLL for (int i = 0; i < N; ++i) y.v[i] = bf16(x.v[i]);
+  return y;
 #endif
-  return f;
+}
+/// A carried product as the carried operand of the next one: what were rows of `other` are now k.
+template <int W> ATOM_DEVICE FragIn<W> carry(const FragOut<W>& d) {
+  return std::bit_cast<FragIn<W>>(rounded(std::bit_cast<vec<float, Tile<W>::n>>(d)));
 }
 
 #if ATOM_GPU_NVIDIA

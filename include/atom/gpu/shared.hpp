@@ -73,11 +73,15 @@ template <class T, int Rows, int Cols> class swizzled {
   T get(int r, int c, Site s = Site::current()) const { return v_.get(r, place(r, c), s); }
   void set(int r, int c, T v, Site s = Site::current()) { v_.set(r, place(r, c), v, s); }
   template <int N> vec<T, N> load(int r, int c, Site s = Site::current()) const { return v_.template load<N>(r, place(r, c), s); }
+  template <int N> void store(int r, int c, const vec<T, N>& v, Site s = Site::current()) {
+    v_.template store<N>(r, place(r, c), v, s);
+  }
   template <int N> T* target(int r, int c, Site s = Site::current()) { return v_.template target<N>(r, place(r, c), s); }
 #else
   ATOM_DEVICE T get(int r, int c) const { return v_.get(r, place(r, c)); }
   ATOM_DEVICE void set(int r, int c, T v) { v_.set(r, place(r, c), v); }
   template <int N> ATOM_DEVICE vec<T, N> load(int r, int c) const { return v_.template load<N>(r, place(r, c)); }
+  template <int N> ATOM_DEVICE void store(int r, int c, const vec<T, N>& v) { v_.template store<N>(r, place(r, c), v); }
   template <int N> ATOM_DEVICE T* target(int r, int c) { return v_.template target<N>(r, place(r, c)); }
 #endif
 

@@ -16,22 +16,23 @@ struct impl<kernels::rope<T, D, F>, B> {
   static void run(typename B::stream stream, const typename kernels::rope<T, D, F>::args& a) noexcept;
 };
 
-template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
+template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 struct impl<kernels::kv_write<T, Kv, D>, B> {
   static void run(typename B::stream stream, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
 };
 
 /// bf16: prompts in tiles over the matrix unit; a lone row's context is split over blocks where there are partials, into chunks
-/// that its length alone decides. Queries whose rows are not aligned to 16 bytes, and floats: a block per row.
-template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
+/// that its length alone decides. Codes of a quantised cache become bf16 on their way to shared memory. Queries whose rows are not
+/// aligned to 16 bytes, and floats: a block per row.
+template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 struct impl<kernels::paged_attention<T, Kv, D>, B> {
   static constexpr bool splits = std::same_as<T, bf16>;
   static void run(typename B::stream stream, const kernels::AttentionArgs<T, Kv>& a) noexcept;
 };
 /// The same kernels: a window and sinks are in the args.
-template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, kernels::AttnFlags F, gpu::Target B>
+template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, kernels::AttnFlags F, gpu::Target B>
 requires gpu::is_head_width<D>
 struct impl<kernels::paged_attention<T, Kv, D, F>, B> : impl<kernels::paged_attention<T, Kv, D>, B> {
 };

@@ -23,6 +23,10 @@ concept Table = Activation<W> || std::same_as<W, fp16>;
 /// Caches beside activations of type T.
 template <class Kv, class T>
 concept CacheOf = Activation<T> &&(std::same_as<Kv, T> || std::same_as<Kv, bf16>);
+/// The same, of attention with heads of their own keys and values: also codes with a scale per row.
+template <class Kv, class T>
+concept HeadCacheOf = CacheOf<Kv, T> ||
+    (std::same_as<T, bf16> && (std::same_as<Kv, quant::PerToken<int8>> || std::same_as<Kv, quant::PerToken<fp8_e4m3>>));
 template <int D> inline constexpr bool is_head_width = D == 64 || D == 128;
 /// What a norm or an activation can leave behind for the projection that follows.
 template <class Q>

@@ -37,11 +37,15 @@ template <class Kv, int D> struct KvLayout {
   static constexpr std::size_t at(int page_index, int head, int token, int kv_heads) {
     return first(page_index, head, kv_heads) + static_cast<std::size_t>(token) * D;
   }
-  /// The scale of the same row of `pages`.
+  /// The same of the row's scale.
+  static constexpr std::size_t scale_at(int page_index, int head, int token, int kv_heads) {
+    return first(page_index, head, kv_heads) + page * D + static_cast<std::size_t>(token) * CacheRow<Kv>::scale;
+  }
+  /// The scale of that row of `pages`.
   template <class E> static auto* scale(E* pages, int page_index, int head, int token, int kv_heads) {
     static_assert(has_scales<Kv>, "atom: only a cache of a quantised type has scales");
     using Scale = std::conditional_t<std::is_const_v<E>, const float, float>;
-    return reinterpret_cast<Scale*>(pages + first(page_index, head, kv_heads) + page * D) + token;
+    return reinterpret_cast<Scale*>(pages + scale_at(page_index, head, token, kv_heads));
   }
   /// Elements of K (or of V) in `pages` pages of one layer.
   static constexpr std::size_t elements(std::size_t pages, int kv_heads) {

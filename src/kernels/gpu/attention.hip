@@ -23,7 +23,7 @@ template <class T, class Kv, int D, int G> struct RowAttention {
   };
 
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
-    constexpr int W = Cta::wave, parts = W / page, part_width = D / parts, N = gpu::vector_of<Kv>;
+    constexpr int W = Cta::wave, parts = W / page, part_width = D / parts, N = gpu::vector_of<typename layout::element>;
     constexpr int own = D / W;  // channels of V that a lane sums up
     static_assert(part_width % N == 0 && D % W == 0);
     auto& s = cta.template shared<Shared>();
@@ -51,19 +51,27 @@ template <class T, class Kv, int D, int G> struct RowAttention {
       const int index = gpu::row_of(a.block_table, seq, a.table_stride)[first / page];
       const std::size_t at = layout::at(index, kv_head, 0, a.kv_heads);
       const int tokens = gpu::min(page, visible - first);
+      [[maybe_unused]] const auto scale_of = [&](const auto* pages) {
+        return *reinterpret_cast<const float*>(pages + layout::scale_at(index, kv_head, token, a.kv_heads));
+      };
       // Scores: a lane has one token, and its part of the channels.
       float score[G] = {};
       if (token < tokens) {
-        const Kv* k = a.k_pages + at + static_cast<std::size_t>(token * D + part);
+        const auto* k = a.k_pages + at + static_cast<std::size_t>(token * D + part);
         ATOM_UNROLL for (int c = 0; c < part_width; c += N) {
           const auto key = gpu::load<N>(k + c);
           ATOM_UNROLL for (int i = 0; i < N; i += 4) ATOM_UNROLL for (int g = 0; g < G; ++g) {
             const auto q = s.q.template load<4>(g, part + c + i);
-            ATOM_UNROLL for (int j = 0; j < 4; ++j) score[g] += q.v[j] * static_cast<float>(key.v[i + j]);
+            ATOM_UNROLL for (int j = 0; j < 4; ++j) score[g] += q.v[j] * gpu::number(key.v[i + j]);
           }
         }
+        if constexpr (kernels::has_scales<Kv>) {
+          const float scale = scale_of(a.k_pages);
+          ATOM_UNROLL for (int g = 0; g < G; ++g) score[g] *= scale;
+        }
       }
-      float keep[G];
+      float keep[G], value_scale = 1;
+      if constexpr (kernels::has_scales<Kv>) value_scale = token < tokens ? scale_of(a.v_pages) : 0.0f;
       ATOM_UNROLL for (int g = 0; g < G; ++g) {
         ATOM_UNROLL for (int m = page; m < W; m *= 2) score[g] += cta.shfl_xor(score[g], m);
         if (token >= tokens || first + token < least) score[g] = -INFINITY;
@@ -74,17 +82,17 @@ template <class T, class Kv, int D, int G> struct RowAttention {
         top[g] = higher;
         const float p = gpu::exp2(score[g] - higher);
         sum[g] = sum[g] * keep[g] + p;
-        if (lane < page) s.p.set(wave * G + g, token, p);
+        if (lane < page) s.p.set(wave * G + g, token, kernels::has_scales<Kv> ? p * value_scale : p);
       }
       cta.wave_sync();
       // Values: a lane has its channels, of every token.
       ATOM_UNROLL for (int g = 0; g < G; ++g) ATOM_UNROLL for (int i = 0; i < own; ++i) o[g][i] *= keep[g];
-      const Kv* v = a.v_pages + at + static_cast<std::size_t>(lane * own);
+      const auto* v = a.v_pages + at + static_cast<std::size_t>(lane * own);
       for (int t = 0; t < tokens; ++t) {  // what lies behind the last token may be anything
         const auto value = gpu::load<own>(v + t * D);
         ATOM_UNROLL for (int g = 0; g < G; ++g) {
           const float p = s.p.get(wave * G + g, t);
-          ATOM_UNROLL for (int i = 0; i < own; ++i) o[g][i] += p * static_cast<float>(value.v[i]);
+          ATOM_UNROLL for (int i = 0; i < own; ++i) o[g][i] += p * gpu::number(value.v[i]);
         }
       }
       cta.wave_sync();
@@ -121,24 +129,25 @@ template <class T, class Kv, int D, class B> void by_row(typename B::stream stre
     gpu::launch<RowAttention<T, Kv, D, 8>, B>(stream, {a.rows, a.kv_heads * gpu::ceil_div(a.heads / a.kv_heads, 8)}, a);
 }
 
-/// Tiles of 128 queries, or of 64 where those would leave multiprocessors idle. CDNA has less shared memory: shorter stages.
-template <int D, class B, class Args> void prefill(typename B::stream stream, const Args& a, bool skip_single) {
-  constexpr int keys = gpu::wave_of<B> == 32 ? 64 : 32;
+/// Tiles of 128 queries, or of 64 where those would leave multiprocessors idle. Shorter stages where shared memory is
+/// less, as on CDNA, or codes on their way need registers.
+template <class Kv, int D, class B, class Args> void prefill(typename B::stream stream, const Args& a, bool skip_single) {
+  constexpr int keys = gpu::wave_of<B> == 32 && !kernels::has_scales<Kv> ? 64 : 32;
   const auto launch = [&]<class K>(K) {
     const int tiles = gpu::ceil_div(a.rows * (a.heads / a.kv_heads), K::queries) + a.seqs - 1;  // every sequence may begin one
     gpu::launch<K, B>(stream, {a.kv_heads, tiles}, gpu::PrefillArgs<Args>{a, skip_single});
   };
   if (a.rows * a.heads >= 128 * 256)
-    launch(gpu::PrefillAttention<D, 2, keys>{});
+    launch(gpu::PrefillAttention<Kv, D, 2, keys>{});
   else
-    launch(gpu::PrefillAttention<D, 1, keys>{});
+    launch(gpu::PrefillAttention<Kv, D, 1, keys>{});
 }
 
 /// As many blocks as the device runs at once share the rows. Where whole rows come out even, only long contexts are cut; else few
-/// rows are cut into short chunks.
-template <int D, int Heads, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
-  constexpr int stages = gpu::wave_of<B> == 64 ? 1 : 2;
-  using K = gpu::DecodeAttention<D, Heads, stages>;
+/// rows are cut into short chunks. What waits for its copies gains nothing from a second stage.
+template <class Kv, int D, int Heads, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
+  constexpr int stages = gpu::wave_of<B> == 64 || kernels::has_scales<Kv> ? 1 : 2;
+  using K = gpu::DecodeAttention<Kv, D, Heads, stages>;
   using KArgs = gpu::DecodeArgs<Args>;
   const int slots = row_each ? a.rows : a.seqs, parts = gpu::ceil_div(a.heads / a.kv_heads, Heads), heads = a.kv_heads * parts;
   const int resident = gpu::blocks_at_once<K, B, KArgs>(), rounds = gpu::ceil_div(slots * heads, resident);
@@ -148,24 +157,24 @@ template <int D, int Heads, class B, class Args> void decode(typename B::stream 
   const int least = full ? 32 : gpu::min(gpu::max(slots * heads / 16, 2), 8);
   gpu::launch<K, B>(stream, {heads, shares}, KArgs{a, slots, shares, parts, least, row_each});
 }
-template <int D, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
+template <class Kv, int D, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
   if (a.heads / a.kv_heads <= 8)
-    decode<D, 8, B>(stream, a, row_each);
+    decode<Kv, D, 8, B>(stream, a, row_each);
   else
-    decode<D, 16, B>(stream, a, row_each);
+    decode<Kv, D, 16, B>(stream, a, row_each);
 }
 
 }  // namespace
 
-template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
+template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 void impl<kernels::paged_attention<T, Kv, D>, B>::run(typename B::stream stream, const kernels::AttentionArgs<T, Kv>& a) noexcept {
   if (a.rows == 0) return;
   if constexpr (std::same_as<T, bf16>) {
     if (gpu::vectors<8>(a.q, a.ldq) && gpu::vectors<8>(a.o, D)) {
       const bool row_each = a.rows <= a.seqs;
-      if (a.partials) decode<D, B>(stream, a, row_each);
-      if (!a.partials || !row_each) prefill<D, B>(stream, a, a.partials != nullptr);
+      if (a.partials) decode<Kv, D, B>(stream, a, row_each);
+      if (!a.partials || !row_each) prefill<Kv, D, B>(stream, a, a.partials != nullptr);
       return;
     }
   }
@@ -180,3 +189,7 @@ ATOM_GPU_KERNEL(atom::kernels::paged_attention<float, atom::bf16, 64>);
 ATOM_GPU_KERNEL(atom::kernels::paged_attention<float, atom::bf16, 128>);
 ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::bf16, 64>);
 ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::bf16, 128>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::quant::PerToken<atom::int8>, 64>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::quant::PerToken<atom::int8>, 128>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 64>);
+ATOM_GPU_KERNEL(atom::kernels::paged_attention<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 128>);

@@ -20,9 +20,10 @@ template <class A> struct DecodeArgs {
 };
 
 /// Heads: of a KV head's group, that a block keeps at most: 8 or 16.
-template <int D, int Heads, int Stages> struct DecodeAttention {
-  using Args = DecodeArgs<kernels::AttentionArgs<bf16, bf16>>;
-  using layout = kernels::KvLayout<bf16, D>;
+template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
+  using Args = DecodeArgs<kernels::AttentionArgs<bf16, Kv>>;
+  using layout = kernels::KvLayout<Kv, D>;
+  using element = typename layout::element;
   static constexpr int waves = 4, page = layout::page, vectors = D / 8, channels = D / 16, at_once = 32;
   static constexpr bool starts_early = true;
   static constexpr int threads(int wave) { return waves * wave; }
@@ -69,15 +70,25 @@ template <int D, int Heads, int Stages> struct DecodeAttention {
         const Row& r = next.row;
         if (held_slot != r.slot || next.quad < held || next.quad >= held + W) look_up();
         const int left = r.visible - (r.first + next.quad * waves + wave) * page;
-        const std::size_t at = layout::at(cta.shfl(index, next.quad - held), kv_head, 0, a.kv_heads);
+        const int of_cache = cta.shfl(index, next.quad - held);
+        const std::size_t at = layout::at(of_cache, kv_head, 0, a.kv_heads);
         const int row = (to * waves + wave) * 2 * page;
-        const auto copy = [&](int to_row, const bf16* from) {  // keys, then values: neighbours together
-          ATOM_UNROLL for (int i = lane; i < page * vectors; i += W) {
-            const int t = i / vectors, c = i % vectors * 8;
-            copy_async<8>(s.kv, to_row + t, c, from + (t < left ? t * D + c : 0), t < left);
-          }
-        };
-        if (left > 0) copy(row, a.k_pages + at), copy(row + page, a.v_pages + at);
+        if constexpr (kernels::has_scales<Kv>) {
+          const auto decode = [&](int to_row, const element* pages) {
+            decode_rows<element, D, page, W>(s.kv, to_row, static_cast<unsigned>(lane), [&](int t) -> CodedRow<element> {
+              return {pages + at + t * D, pages + layout::scale_at(of_cache, kv_head, t, a.kv_heads), t < left};
+            });
+          };
+          if (left > 0) decode(row, a.k_pages), decode(row + page, a.v_pages);
+        } else {
+          const auto copy = [&](int to_row, const bf16* from) {  // keys, then values: neighbours together
+            ATOM_UNROLL for (int i = lane; i < page * vectors; i += W) {
+              const int t = i / vectors, c = i % vectors * 8;
+              copy_async<8>(s.kv, to_row + t, c, from + (t < left ? t * D + c : 0), t < left);
+            }
+          };
+          if (left > 0) copy(row, a.k_pages + at), copy(row + page, a.v_pages + at);
+        }
         step(next, args);
       }
       commit_copies();

@@ -14,9 +14,9 @@ template <class A> struct PrefillArgs {
 };
 
 /// Slices: 16 queries each, per wave. Keys: tokens per stage.
-template <int D, int Slices, int Keys> struct PrefillAttention {
-  using Args = PrefillArgs<kernels::AttentionArgs<bf16, bf16>>;
-  using layout = kernels::KvLayout<bf16, D>;
+template <class Kv, int D, int Slices, int Keys> struct PrefillAttention {
+  using Args = PrefillArgs<kernels::AttentionArgs<bf16, Kv>>;
+  using layout = kernels::KvLayout<Kv, D>;
   static constexpr int waves = 4, queries = waves * Slices * 16, page = layout::page, chunks = D / 8, channels = D / 16;
   static constexpr int threads(int wave) { return waves * wave; }
   struct Shared {
@@ -146,16 +146,36 @@ template <int D, int Slices, int Keys> struct PrefillAttention {
   /// Asks for the tile's keys and values. What lies behind the context may be anything, and becomes zeros.
   template <class Cta>
   ATOM_DEVICE static void fetch(Cta& cta, Shared& s, const auto& a, const int* table, int context, int first, int stage) {
-    const unsigned me = static_cast<unsigned>(anew(cta.thread()));
-    const int kv_head = cta.block_x(), channel = static_cast<int>(me % chunks) * 8;
-    ATOM_UNROLL for (int i = 0; i < Keys * chunks / Cta::threads(); ++i) {
-      const int row = static_cast<int>(me / chunks) + i * (Cta::threads() / chunks), token = first + row;
-      const bool exists = token < context;
-      const std::size_t at = layout::at(exists ? table[token / page] : 0, kv_head, token % page, a.kv_heads);
-      copy_async<8>(s.k, stage * Keys + row, channel, a.k_pages + at + channel, exists);
-      copy_async<8>(s.v, stage * Keys + row, channel, a.v_pages + at + channel, exists);
+    if constexpr (kernels::has_scales<Kv>) {
+      decode(cta, s, a, table, context, first, stage);
+    } else {
+      const unsigned me = static_cast<unsigned>(anew(cta.thread()));
+      const int kv_head = cta.block_x(), channel = static_cast<int>(me % chunks) * 8;
+      ATOM_UNROLL for (int i = 0; i < Keys * chunks / Cta::threads(); ++i) {
+        const int row = static_cast<int>(me / chunks) + i * (Cta::threads() / chunks), token = first + row;
+        const bool exists = token < context;
+        const std::size_t at = layout::at(exists ? table[token / page] : 0, kv_head, token % page, a.kv_heads);
+        copy_async<8>(s.k, stage * Keys + row, channel, a.k_pages + at + channel, exists);
+        copy_async<8>(s.v, stage * Keys + row, channel, a.v_pages + at + channel, exists);
+      }
     }
-    commit_copies();
+    commit_copies();  // the queries' too
+  }
+
+  /// The same of codes, which are here when it returns.
+  template <class Cta>
+  ATOM_DEVICE static void decode(Cta& cta, Shared& s, const auto& a, const int* table, int context, int first, int stage) {
+    const int kv_head = cta.block_x();
+    const auto me = static_cast<unsigned>(anew(cta.thread()));
+    const auto rows_of = [&](const typename layout::element* pages) {
+      return [=, &a](int row) -> CodedRow<typename layout::element> {
+        const int token = first + row, index = token < context ? table[token / page] : 0;
+        return {pages + layout::at(index, kv_head, token % page, a.kv_heads),
+                pages + layout::scale_at(index, kv_head, token % page, a.kv_heads), token < context};
+      };
+    };
+    decode_rows<typename layout::element, D, Keys, Cta::threads()>(s.k, stage * Keys, me, rows_of(a.k_pages));
+    decode_rows<typename layout::element, D, Keys, Cta::threads()>(s.v, stage * Keys, me, rows_of(a.v_pages));
   }
 
   template <class Cta>

@@ -66,6 +66,36 @@ template <int W> struct Softmax {
   }
 };
 
+/// A row of a cache of codes.
+template <class E> struct CodedRow {
+  const E *codes, *scale;  // the scale is a float
+  bool exists;
+};
+/// Rows of such a cache as rows of a tile: what codes stand for, rounded to bf16; zeros where there is no row. `me`: which of so
+/// many threads this is. All loads are on their way before the first is waited for.
+template <class E, int D, int Rows, int Threads, class S, class Where>
+ATOM_DEVICE void decode_rows(S& to, int first, unsigned me, Where where) {
+  constexpr int N = min(16, Rows * D / Threads), vectors = D / N, stride = Threads / vectors, each = Rows / stride;
+  static_assert(each * stride == Rows && stride * vectors == Threads && N % 8 == 0);
+  const int row0 = static_cast<int>(me / vectors), column = static_cast<int>(me % vectors) * N;
+  vec<E, N> codes[each];
+  float scale[each];
+  ATOM_UNROLL for (int i = 0; i < each; ++i) {
+    const CodedRow<E> row = where(row0 + i * stride);
+    codes[i] = {};
+    scale[i] = 0;
+    if (row.exists) {
+      codes[i] = load<N>(row.codes + column);
+      scale[i] = *reinterpret_cast<const float*>(row.scale);
+    }
+  }
+  ATOM_UNROLL for (int i = 0; i < each; ++i) ATOM_UNROLL for (int c = 0; c < N; c += 8) {
+    vec<float, 8> x;
+    ATOM_UNROLL for (int j = 0; j < 8; ++j) x.v[j] = number(codes[i].v[c + j]) * scale[i];
+    to.template store<8>(first + row0 + i * stride, column + c, rounded(x));
+  }
+}
+
 /// The last sequence that begins at or before the row; those without rows begin where the next one does.
 ATOM_DEVICE int sequence_of(int row, const int* first_row, int seqs) {
   if (row < seqs && first_row[row] == row && first_row[row + 1] == row + 1) return row;  // a row each

@@ -1,4 +1,4 @@
-// rope: one wave per head. kv_write: one block per row.
+// rope: one wave per head. kv_write: one block per row, or one wave per row of a head where it quantises.
 #include "atom/ops/attention_gpu.hpp"
 
 #include "rows.hpp"
@@ -79,6 +79,37 @@ template <class T, class Kv, int D, int N> struct KvWrite {
   }
 };
 
+/// The row of a head, of keys or of values, as codes and a scale.
+template <class T, class Kv, int D> struct QuantizedKvWrite {
+  using Args = typename kernels::kv_write<T, Kv, D>::args;
+  using layout = kernels::KvLayout<Kv, D>;
+  using element = typename layout::element;
+  static constexpr int threads(int wave) { return 4 * wave; }
+  struct Shared {};
+
+  /// Grid: (rows, heads of keys and of values by waves).
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
+    constexpr int N = D / Cta::wave;
+    const int row = cta.block_x(), either = cta.block_y() * Cta::waves() + cta.wave_id(), slot = a.slots[row];
+    if (either >= 2 * a.kv_heads) return;  // the whole wave
+    const bool key = either < a.kv_heads;
+    const int head = key ? either : either - a.kv_heads, page = slot / layout::page, token = slot % layout::page;
+    if (a.arrivals && key && cta.lane() == 0) gpu::row_of(a.arrivals, row, a.kv_heads)[head] = 0;
+    const T* x = gpu::row_of(key ? a.k : a.v, row, a.ld) + head * D + cta.lane() * N;
+    element* pages = key ? a.k_pages : a.v_pages;
+    float v[N], top = 0;
+    ATOM_UNROLL for (int i = 0; i < N; ++i) {
+      v[i] = static_cast<float>(x[i]);
+      top = gpu::max(top, gpu::abs(v[i]));
+    }
+    const float scale = gpu::wave_max(cta, top) / gpu::largest_code<element>;
+    gpu::vec<element, N> codes;
+    ATOM_UNROLL for (int i = 0; i < N; ++i) codes.v[i] = gpu::code_of<element>(v[i], scale);
+    gpu::store<N>(pages + layout::at(page, head, token, a.kv_heads) + cta.lane() * N, codes);
+    if (cta.lane() == 0) *reinterpret_cast<float*>(pages + layout::scale_at(page, head, token, a.kv_heads)) = scale;
+  }
+};
+
 }  // namespace
 
 template <gpu::Activation T, int D, kernels::RopeFlags F, gpu::Target B>
@@ -87,15 +118,19 @@ void impl<kernels::rope<T, D, F>, B>::run(typename B::stream stream, const typen
   gpu::launch<Rope<T, D, F>, B>(stream, {a.rows, gpu::ceil_div(a.heads + a.kv_heads, 4)}, a);
 }
 
-template <gpu::Activation T, gpu::CacheOf<T> Kv, int D, gpu::Target B>
+template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, gpu::Target B>
 requires gpu::is_head_width<D>
 void impl<kernels::kv_write<T, Kv, D>, B>::run(typename B::stream stream,
                                                const typename kernels::kv_write<T, Kv, D>::args& a) noexcept {
-  constexpr int N = sizeof(T) > sizeof(Kv) ? gpu::vector_of<T> : gpu::vector_of<Kv>;
-  if (gpu::vectors<N>(a.k, a.ld) && gpu::vectors<N>(a.v, a.ld) && gpu::vectors<N>(a.k_pages, D) && gpu::vectors<N>(a.v_pages, D))
-    gpu::launch<KvWrite<T, Kv, D, N>, B>(stream, {a.rows, 1}, a);
-  else
-    gpu::launch<KvWrite<T, Kv, D, 1>, B>(stream, {a.rows, 1}, a);
+  if constexpr (kernels::has_scales<Kv>) {
+    gpu::launch<QuantizedKvWrite<T, Kv, D>, B>(stream, {a.rows, gpu::ceil_div(2 * a.kv_heads, 4)}, a);
+  } else {
+    constexpr int N = sizeof(T) > sizeof(Kv) ? gpu::vector_of<T> : gpu::vector_of<Kv>;
+    if (gpu::vectors<N>(a.k, a.ld) && gpu::vectors<N>(a.v, a.ld) && gpu::vectors<N>(a.k_pages, D) && gpu::vectors<N>(a.v_pages, D))
+      gpu::launch<KvWrite<T, Kv, D, N>, B>(stream, {a.rows, 1}, a);
+    else
+      gpu::launch<KvWrite<T, Kv, D, 1>, B>(stream, {a.rows, 1}, a);
+  }
 }
 
 }  // namespace atom
@@ -114,3 +149,7 @@ ATOM_GPU_KERNEL(atom::kernels::kv_write<float, atom::bf16, 64>);
 ATOM_GPU_KERNEL(atom::kernels::kv_write<float, atom::bf16, 128>);
 ATOM_GPU_KERNEL(atom::kernels::kv_write<atom::bf16, atom::bf16, 64>);
 ATOM_GPU_KERNEL(atom::kernels::kv_write<atom::bf16, atom::bf16, 128>);
+ATOM_GPU_KERNEL(atom::kernels::kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 64>);
+ATOM_GPU_KERNEL(atom::kernels::kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 128>);
+ATOM_GPU_KERNEL(atom::kernels::kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 64>);
+ATOM_GPU_KERNEL(atom::kernels::kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 128>);

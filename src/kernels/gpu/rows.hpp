@@ -67,6 +67,25 @@ ATOM_DEVICE int8 int8_code(float x, float scale) {
   return static_cast<int8>(min(max(q, -127.0f), 127.0f));
 }
 
+/// quant::codec of caches, on a device.
+template <class E> inline constexpr float largest_code = std::is_same_v<E, int8> ? 127.0f : 448.0f;
+template <class E> ATOM_DEVICE E code_of(float x, float scale) {
+  if constexpr (std::is_same_v<E, int8>) {
+    return int8_code(x, scale);
+  } else {
+    const float q = scale > 0 ? x / scale : 0.0f;
+    return fp8_e4m3(max(q, -448.0f));  // so is a NaN; what is larger becomes 448
+  }
+}
+/// The number that an element stands for, before its scale.
+template <class E> ATOM_DEVICE float number(E x) {
+  if constexpr (std::is_same_v<E, fp8_e4m3>)  // as the float of the same bits, whose exponents begin 120 lower; no code is NaN
+    return std::bit_cast<float>(static_cast<std::uint32_t>(x.raw & 0x80) << 24 | static_cast<std::uint32_t>(x.raw & 0x7f) << 20) *
+           0x1p120f;
+  else
+    return static_cast<float>(x);
+}
+
 /// What is left of a row that a fused kernel quantises: value(c) gives N of its numbers, twice.
 template <int N, class Cta, class Tops, class Value>
 ATOM_DEVICE void quantize_row(Cta& cta, int8* q, float* scale, int cols, Tops& tops, Value value) {

@@ -35,8 +35,9 @@ using Graph = EmuRuntime<32>::Graph;
 const Registry& emulated() {
   static const Registry registry = [] {
     Registry r;
-    builds::add_network<model::Qwen3, Emu<32>, model::Arch::qwen3>(r);
-    builds::add_network<model::Llama, Emu<32>, model::Arch::llama, model::Arch::qwen2>(r);
+    builds::add_heads<model::Qwen3, builds::Heads{64, true}, Emu<32>, model::Arch::qwen3>(r);
+    builds::add_heads<model::Qwen3, builds::Heads{128, true}, Emu<32>, model::Arch::qwen3>(r);
+    builds::add_heads<model::Llama, builds::Heads{64, false}, Emu<32>, model::Arch::llama, model::Arch::qwen2>(r);
     return r;
   }();
   return registry;
