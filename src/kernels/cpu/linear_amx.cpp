@@ -136,7 +136,7 @@ template <int Parts, int N> struct Ahead {
 #pragma GCC unroll 2
       for (int panel = 0; panel < N; ++panel)
 #pragma GCC unroll 4
-        for (int part = 0; part < Parts; ++part) __builtin_prefetch(at + panel * panel_bytes + part * part_bytes, 0, 3);
+        for (int part = 0; part < Parts; ++part) fetch_line(at + panel * panel_bytes + part * part_bytes);
   }
 };
 

@@ -14,6 +14,14 @@ namespace {
 
 constexpr int streams = 4;  // panels that advance together
 
+/// A line into L1. The hardware's own prefetching, which brings most of a stream into L2 in time, begins anew at every 4096 bytes:
+/// lines that are about to be such a beginning are asked for a little earlier. 5 to 8 % of 16 rows' time.
+inline void fetch_line(const char* p) {
+  constexpr std::uintptr_t early = 3072, beginning = 12 * 64;
+  __builtin_prefetch(p, 0, 3);
+  if ((reinterpret_cast<std::uintptr_t>(p) + early) % 4096 < beginning) __builtin_prefetch(p + early, 0, 2);
+}
+
 /// Lines to fetch, round-robin over the panels of a group.
 struct Fetch {
   const char *at, *end;
@@ -25,7 +33,10 @@ struct Fetch {
   static Fetch nothing(const char* cached) { return {cached, nullptr, 0, 0}; }
 
   template <int Locality = 3> void line() {  // 3: into L1, 2: into L2
-    __builtin_prefetch(at, 0, Locality);
+    if constexpr (Locality == 3)
+      fetch_line(at);
+    else
+      __builtin_prefetch(at, 0, Locality);
     at += stride;
     if (at == end) {
       at += back;
