@@ -2,7 +2,8 @@
 // One idea: both forms end in the ordinary attention of several rows (cpu/attention.hpp). The absorbed one moves Wk to the queries:
 // all heads read the cached row itself, as key and as value, and Wv follows the sum. The expanded one makes a head's keys and
 // values of so many tokens at a time, with linear's kernels where those serve; pieces of a context are joined by their sums of
-// exponentials. How a sequence is cut depends on its own shape alone.
+// exponentials. A sequence of one row is cut finer, for it may be alone: Wk by heads, the sum by chunks of the context, Wv by
+// heads, so that weights are read once and every thread has some. How a sequence is cut depends on its own shape alone.
 #include "cpu/mla.hpp"
 
 #include <algorithm>
@@ -28,8 +29,9 @@ constexpr int most_rows = 512;     // of an expanded task
 constexpr int most_tokens = 512;   // whose keys and values it makes at a time
 constexpr int few_lanes = 32;      // (row, head) pairs of an absorbed task of one row
 constexpr int many_lanes = 128;    // of one of several
-constexpr int least_chunk = 1024;  // tokens of a context that is cut, when one row reads it, into at most ...
+constexpr int least_chunk = 256;   // tokens of a context that is cut, when one row reads it, into at most ...
 constexpr int most_chunks = 16;    // ... so many chunks
+constexpr int most_pieces = 2048;  // heads of chunks handed to the pool together, or those of one sequence
 constexpr int made_at_once = 32;   // tokens
 constexpr int weight_rows = 32;    // of a panel
 static_assert(most_tokens <= max_pass_rows);
@@ -78,13 +80,26 @@ template <class T> struct ExpandedMemory {
 
 template <class T> struct AbsorbedMemory {
   T *u, *z;  // (lanes, c + r)
-  float *lse, *made, *attention;
+  float *lse, *made, *sum, *attention;
   AbsorbedMemory(Carve& c, const LatentDims& d) {
     u = c.take<T>(std::ptrdiff_t{many_lanes} * (d.c + d.r));
     z = c.take<T>(std::ptrdiff_t{many_lanes} * (d.c + d.r));
     lse = c.take<float>(many_lanes);
     made = c.take<float>(std::ptrdiff_t{many_lanes} * d.v);
+    sum = c.take<float>(d.c);
     attention = c.take<float>(static_cast<std::ptrdiff_t>(prefill_floats(d.c + d.r)));
+  }
+};
+
+/// Of sequences of one row, between their three steps.
+template <class T> struct SharedMemory {
+  T *u, *z;    // (sequences, heads, c + r), (chunks, heads, c + r)
+  float* lse;  // (chunks, heads)
+  SharedMemory(Carve& c, const LatentDims& d, int heads) {
+    const int pieces = std::max(most_pieces, most_chunks * heads);
+    u = c.take<T>(std::ptrdiff_t{pieces} * (d.c + d.r));
+    z = c.take<T>(std::ptrdiff_t{pieces} * (d.c + d.r));
+    lse = c.take<float>(pieces);
   }
 };
 
@@ -97,7 +112,7 @@ template <class T, class Kv> auto prefill_of(int d) {
 
 /// How one sequence is cut.
 struct Cut {
-  bool expanded;
+  bool expanded, alone;     // one row
   int rows, heads, tokens;  // of a task
   int row_blocks, head_blocks, chunks;
   [[nodiscard]] int tasks() const { return row_blocks * head_blocks * chunks; }
@@ -106,12 +121,12 @@ Cut cut(const LatentDims& d, int rows, int context, int heads) {
   if (rows == 0) return {};
   if (latent_expands(d, rows, context)) {
     const int each = std::min(rows, most_rows);
-    return {true, each, 1, context, ceil_div(rows, each), heads, 1};
+    return {true, false, each, 1, context, ceil_div(rows, each), heads, 1};
   }
   const int lanes = rows == 1 ? few_lanes : many_lanes, each = std::min(rows, lanes), together = std::min(heads, lanes / each);
   const int whole = ceil_div(ceil_div(context, most_chunks), page) * page;
   const int tokens = rows == 1 ? std::max(least_chunk, whole) : context;
-  return {false, each, together, tokens, ceil_div(rows, each), ceil_div(heads, together), ceil_div(context, tokens)};
+  return {false, rows == 1, each, together, tokens, ceil_div(rows, each), ceil_div(heads, together), ceil_div(context, tokens)};
 }
 
 /// Sequences handed to the pool together: bounded, so that the bookkeeping needs no memory of its own.
@@ -123,19 +138,29 @@ template <class Q, class T, class Kv> class Wave {
       : pool_(pool),
         a_(a),
         d_(d),
-        panel_bytes_(static_cast<std::ptrdiff_t>(impl<kernels::linear<Q, T>, Cpu>::layout().bytes(weight_rows, d.c))) {}
+        panel_bytes_(static_cast<std::ptrdiff_t>(impl<kernels::linear<Q, T>, Cpu>::layout().bytes(weight_rows, d.c))),
+        width_(d.c + d.r),
+        shared_(shared_of(pool, d, a.heads)) {}
 
   /// Runs sequences from `first` on, as many as fit; returns how many.
   int run(int first) noexcept {
-    int partials = 0;
+    int alone = 0, chunks = 0;
     for (count_ = 0; count_ < wave_sequences && first + count_ < a_.seqs; ++count_) {
       const Cut c = cut_of(first + count_);
-      const int parts = c.chunks > 1 ? c.chunks : 0;
-      if (partials + parts > wave_partials) break;
+      if (c.alone) {
+        if (alone > 0 && (chunks + c.chunks) * a_.heads > most_pieces) break;
+        alone_[alone] = count_;
+        place_[count_] = alone++;
+        first_chunk_[count_] = chunks;
+        chunks += c.chunks;
+      }
       first_task_[count_ + 1] = first_task_[count_] + c.tasks();
-      first_partial_[count_] = partials;
-      partials += parts;
     }
+    if (alone > 0)  // neighbours share a head's weights
+      pool_->parallel(alone * a_.heads, [&](int task, int) noexcept {
+        const int i = alone_[task % alone], head = task / alone;
+        absorb(first + i, 0, 1, head, lane(i, head), 0);
+      });
     pool_->parallel(first_task_[count_], [&](int task, int thread) noexcept {
       const int i = static_cast<int>(std::upper_bound(first_task_, first_task_ + count_ + 1, task) - first_task_) - 1;
       const int s = first + i, n = task - first_task_[i];
@@ -145,22 +170,33 @@ template <class Q, class T, class Kv> class Wave {
       const int row = (c.row_blocks - 1 - n / (c.head_blocks * c.chunks)) * c.rows, rows = std::min(c.rows, rows_of(s) - row);
       const int head = n % c.head_blocks * c.heads;
       if (c.expanded) return expanded(s, row, rows, head, ExpandedMemory<T>(memory, d_));
+      const int heads = std::min(c.heads, a_.heads - head);
+      const AbsorbedMemory<T> m(memory, d_);
+      if (!c.alone) return absorbed(s, row, rows, head, heads, m);
       const int chunk = n / c.head_blocks % c.chunks;
-      absorbed(s, row, rows, head, std::min(c.heads, a_.heads - head), chunk, c, c.chunks > 1 ? partial(i, chunk, head) : nullptr,
-               AbsorbedMemory<T>(memory, d_));
+      const std::ptrdiff_t at = piece(i, chunk, head);
+      attend(s, 0, 1, heads, chunk * c.tokens, c.tokens, lane(i, head), shared_.z + at * width_, shared_.lse + at, m.attention);
     });
-    if (partials > 0)
-      pool_->parallel(count_, [&](int i, int) noexcept {
-        if (const Cut c = cut_of(first + i); c.chunks > 1) join(first + i, i, c.chunks);
+    if (alone > 0)
+      pool_->parallel(alone * a_.heads, [&](int task, int thread) noexcept {
+        const int i = alone_[task % alone], head = task / alone;
+        Carve memory(pool_->scratch(thread));
+        join(first + i, i, head, AbsorbedMemory<T>(memory, d_));
       });
     return count_;
   }
 
   static std::size_t shared_bytes(const LatentDims& d, int heads) {
-    return sizeof(float) * wave_partials * static_cast<std::size_t>(heads) * static_cast<std::size_t>(d.v + partial_extra);
+    Carve memory(nullptr);
+    static_cast<void>(SharedMemory<T>(memory, d, heads));
+    return memory.used();
   }
 
  private:
+  static SharedMemory<T> shared_of(ThreadPool* pool, const LatentDims& d, int heads) {
+    Carve memory(pool->shared_scratch());
+    return {memory, d, heads};
+  }
   [[nodiscard]] int rows_of(int s) const { return a_.first_row[s + 1] - a_.first_row[s]; }
   [[nodiscard]] Cut cut_of(int s) const { return cut(d_, rows_of(s), a_.context[s], a_.heads); }
   [[nodiscard]] const int* pages_of(int s) const { return a_.block_table + static_cast<std::ptrdiff_t>(s) * a_.table_stride; }
@@ -176,65 +212,71 @@ template <class Q, class T, class Kv> class Wave {
     return {reinterpret_cast<const char*>(a_.w) + row / weight_rows * panel_bytes_, panel_bytes_,
             quant::Scaled<Q> ? a_.w_scale + row : nullptr, count, d_.c};
   }
-  /// Of one head of one chunk: the output (v) and the log of its sum.
-  float* partial(int i, int chunk, int head) noexcept {
-    return static_cast<float*>(pool_->shared_scratch()) +
-           (static_cast<std::ptrdiff_t>(first_partial_[i] + chunk) * a_.heads + head) * (d_.v + partial_extra);
+  // Of the i-th sequence of the wave, which has one row.
+  [[nodiscard]] T* lane(int i, int head) const { return shared_.u + (std::ptrdiff_t{place_[i]} * a_.heads + head) * width_; }
+  [[nodiscard]] std::ptrdiff_t piece(int i, int chunk, int head) const {
+    return (std::ptrdiff_t{first_chunk_[i]} + chunk) * a_.heads + head;
   }
 
-  void absorbed(int s, int row, int rows, int head, int heads, int chunk, const Cut& c, float* partials,
-                const AbsorbedMemory<T>& m) noexcept {
-    const std::ptrdiff_t width = d_.c + d_.r, ld = heads * width;
-    for (int h = 0; h < heads; ++h) {
-      const T* q = query(s, row, head + h);
-      absorb_(weights(head + h, 0, d_.n), q, a_.ldq, rows, m.u + h * width, ld);
-      for (int i = 0; i < rows; ++i)
-        std::memcpy(m.u + i * ld + h * width + d_.c, q + static_cast<std::ptrdiff_t>(i) * a_.ldq + d_.n,
-                    static_cast<std::size_t>(d_.r) * sizeof(T));
-    }
-    const int first = chunk * c.tokens, end = a_.context[s] - rows_of(s) + row + rows;
-    const int seen = std::min(end - first, c.tokens);
-    cached_({.q = m.u,
-             .o = m.z,
+  /// u = [Wk q | q's last channels], for `rows` rows of one head, `ld` apart.
+  void absorb(int s, int row, int rows, int head, T* u, std::ptrdiff_t ld) noexcept {
+    const T* q = query(s, row, head);
+    absorb_(weights(head, 0, d_.n), q, a_.ldq, rows, u, ld);
+    for (int i = 0; i < rows; ++i)
+      std::memcpy(u + i * ld + d_.c, q + static_cast<std::ptrdiff_t>(i) * a_.ldq + d_.n,
+                  static_cast<std::size_t>(d_.r) * sizeof(T));
+  }
+  /// z = what these queries find in `most` tokens from `first` on, as far as they see; (rows, heads, c + r), as u.
+  void attend(int s, int row, int rows, int heads, int first, int most, const T* u, T* z, float* lse, float* memory) noexcept {
+    const int seen = std::min(a_.context[s] - rows_of(s) + row + rows - first, most);
+    cached_({.q = u,
+             .o = z,
              .k = a_.pages,
              .v = a_.pages,
              .pages = pages_of(s) + first / page,
-             .ldq = ld,
-             .ldo = ld,
-             .page_stride = page * width,
-             .d = static_cast<int>(width),
+             .ldq = heads * width_,
+             .ldo = heads * width_,
+             .page_stride = page * width_,
+             .d = static_cast<int>(width_),
              .group = heads,
              .rows = rows,
              .context = seen,
              .window = seen,
              .sinks = nullptr,
              .scale = a_.scale,
-             .lse = m.lse},
-            m.attention);
-    for (int h = 0; h < heads; ++h) {
-      float* const to = partials ? partials + static_cast<std::ptrdiff_t>(h) * (d_.v + partial_extra) : m.made;
-      make_(weights(head + h, d_.n, d_.v), m.z + h * width, ld, rows, to, d_.v);
-      if (partials)
-        to[d_.v] = m.lse[h];
-      else
-        for (int i = 0; i < rows; ++i) put_(to + static_cast<std::ptrdiff_t>(i) * d_.v, 1, output(s, row + i, head + h), d_.v);
-    }
+             .lse = lse},
+            memory);
+  }
+  /// The output of one head: Wv z.
+  void make(int s, int row, int rows, int head, const T* z, std::ptrdiff_t ld, float* made) noexcept {
+    make_(weights(head, d_.n, d_.v), z, ld, rows, made, d_.v);
+    for (int i = 0; i < rows; ++i) put_(made + static_cast<std::ptrdiff_t>(i) * d_.v, 1, output(s, row + i, head), d_.v);
   }
 
-  /// Joins the chunks of sequence s, i-th of the wave, which brought one row.
-  void join(int s, int i, int chunks) noexcept {
-    for (int h = 0; h < a_.heads; ++h) {
-      float* const sum = partial(i, 0, h);
-      float top = sum[d_.v], total = 1;
-      for (int c = 1; c < chunks; ++c) {
-        const float* part = partial(i, c, h);
-        const float higher = std::max(top, part[d_.v]), keep = std::exp2(top - higher), weight = std::exp2(part[d_.v] - higher);
-        blend_floats_(sum, keep, part, weight, d_.v);
-        total = total * keep + weight;
-        top = higher;
-      }
-      put_(sum, 1 / total, output(s, 0, h), d_.v);
+  /// Several rows, in one go.
+  void absorbed(int s, int row, int rows, int head, int heads, const AbsorbedMemory<T>& m) noexcept {
+    const std::ptrdiff_t ld = heads * width_;
+    for (int h = 0; h < heads; ++h) absorb(s, row, rows, head + h, m.u + h * width_, ld);
+    attend(s, row, rows, heads, 0, a_.context[s], m.u, m.z, m.lse, m.attention);
+    for (int h = 0; h < heads; ++h) make(s, row, rows, head + h, m.z + h * width_, ld, m.made);
+  }
+
+  /// The last step of one head of a sequence of one row, i-th of the wave.
+  void join(int s, int i, int head, const AbsorbedMemory<T>& m) noexcept {
+    const int chunks = cut_of(s).chunks;
+    const auto part = [&](int chunk) { return shared_.z + piece(i, chunk, head) * width_; };
+    if (chunks == 1) return make(s, 0, 1, head, part(0), width_, m.made);
+    std::fill_n(m.sum, d_.c, 0.0f);
+    float top = -INFINITY, total = 0;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      const float lse = shared_.lse[piece(i, chunk, head)], higher = std::max(top, lse), keep = std::exp2(top - higher),
+                  weight = std::exp2(lse - higher);
+      blend_(m.sum, keep, part(chunk), weight, d_.c);
+      total = total * keep + weight;
+      top = higher;
     }
+    put_(m.sum, 1 / total, m.z, d_.c);
+    make(s, 0, 1, head, m.z, width_, m.made);
   }
 
   void expanded(int s, int row, int rows, int head, const ExpandedMemory<T>& m) noexcept {
@@ -349,18 +391,17 @@ template <class Q, class T, class Kv> class Wave {
   ThreadPool* pool_;
   const kernels::LatentArgs<Q, T, Kv>& a_;
   LatentDims d_;
-  std::ptrdiff_t panel_bytes_;
+  std::ptrdiff_t panel_bytes_, width_;
+  SharedMemory<T> shared_;
   int count_ = 0;
   int first_task_[wave_sequences + 1] = {};
-  int first_partial_[wave_sequences] = {};
+  int alone_[wave_sequences] = {}, place_[wave_sequences] = {}, first_chunk_[wave_sequences] = {};
   // Of the level in force.
   decltype(&LatentHeads<Avx2, T, W>::absorb) absorb_ = in_force(LatentHeads<Avx2, T, W>::absorb, LatentHeads<Avx512, T, W>::absorb);
   decltype(&LatentHeads<Avx2, T, W>::make) make_ = in_force(LatentHeads<Avx2, T, W>::make, LatentHeads<Avx512, T, W>::make);
   decltype(&LatentHeads<Avx2, Kv, W>::make) expand_ = in_force(LatentHeads<Avx2, Kv, W>::make, LatentHeads<Avx512, Kv, W>::make);
   decltype(&LatentRows<Avx2, T>::put) put_ = in_force(LatentRows<Avx2, T>::put, LatentRows<Avx512, T>::put);
   decltype(&LatentRows<Avx2, T>::blend) blend_ = in_force(LatentRows<Avx2, T>::blend, LatentRows<Avx512, T>::blend);
-  decltype(&LatentRows<Avx2, float>::blend) blend_floats_ =
-      in_force(LatentRows<Avx2, float>::blend, LatentRows<Avx512, float>::blend);
   void (*cached_)(const AttentionTask<T, Kv>&, float*) = prefill_of<T, Kv>(d_.c + d_.r);
   void (*made_)(const AttentionTask<T, T>&, float*) = prefill_of<T, T>(d_.n + d_.r);
 };
