@@ -15,6 +15,9 @@ struct Heads {
   LatentSpec latent{};
 };
 
+/// The other families are mixtures of experts. Checkpoints of another type than BF16, which are older, are about of these alone.
+constexpr bool dense(Arch a) { return a == Arch::llama || a == Arch::qwen2 || a == Arch::qwen3; }
+
 constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
   ModelSpec s{.arch = arch,
               .attn = {.head_dim = heads.dim,
@@ -24,9 +27,7 @@ constexpr ModelSpec universal_spec(Arch arch, Heads heads) {
                        .window = heads.latent || arch == Arch::qwen3_next ? 0 : dynamic,
                        .latent = heads.latent},
               .mlp_bias = dynamic};
-  const bool mixture = arch == Arch::mixtral || arch == Arch::qwen3_moe || arch == Arch::glm4_moe || arch == Arch::gpt_oss ||
-                       arch == Arch::qwen3_next;
-  if (mixture || heads.latent) s.moe = any_moe;
+  if (!dense(arch)) s.moe = any_moe;
   if (arch == Arch::qwen3_next) s.delta = any_delta;
   return s;
 }
@@ -59,16 +60,13 @@ void add_build(engine::Registry& r) {
   ((v.spec = &admitted<Also, H>, r.add(v)), ...);
 }
 
-/// Whether checkpoints of another type than BF16 are about: older ones, of dense models.
-constexpr bool only_bf16(Arch a) { return a != Arch::llama && a != Arch::qwen2 && a != Arch::qwen3; }
-
 /// All schemes and activation types of one kind of head.
 template <template <class> class Net, Heads H, class B, Arch A, Arch... Also> void add_heads(engine::Registry& r) {
   const auto add = [&]<class T, class Body>(T, Body) { add_build<Net, H, B, T, Body, Body, T, A, Also...>(r); };
   const auto each = [&](auto act) {
     add(act, quant::NoAs<bf16>{});
     add(act, quant::PerToken<int8>{});
-    if constexpr (!only_bf16(A)) {
+    if constexpr (dense(A)) {
       add(act, quant::NoAs<fp16>{});
       add(act, quant::NoAs<float>{});
     }
@@ -97,7 +95,7 @@ template <template <class> class Net, class B, Arch A, Arch... Also> void add_ne
   constexpr bool norm = A == Arch::qwen3 || A == Arch::qwen3_moe;
   add_heads<Net, Heads{64, norm}, B, A, Also...>(r);
   add_heads<Net, Heads{128, norm}, B, A, Also...>(r);
-  if constexpr (!std::same_as<B, Ref> && !only_bf16(A)) {
+  if constexpr (!std::same_as<B, Ref> && dense(A)) {
     add_caches<Net, Heads{64, norm}, B, A, Also...>(r);
     add_caches<Net, Heads{128, norm}, B, A, Also...>(r);
   }

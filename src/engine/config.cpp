@@ -37,6 +37,7 @@ struct Architecture {
   int head_dim;                         // where the file gives none; 0: d_model / heads; of_latent: of latent attention
   void (*read)(Fields&, ModelConfig&);  // what this architecture has of its own
   double rotary_share = 1;              // of a head's channels; where it is not 1, the file may say otherwise
+  bool mxfp4_experts = false;           // the loader may unpack them
 };
 constexpr Architecture architectures[] = {
     {"LlamaForCausalLM", "llama", Arch::llama, 0, read_llama},
@@ -47,7 +48,7 @@ constexpr Architecture architectures[] = {
     {"Glm4MoeForCausalLM", "glm4_moe", Arch::glm4_moe, 0, read_glm4_moe, 0.5},
     {"DeepseekV2ForCausalLM", "deepseek_v2", Arch::deepseek_v2, of_latent, read_deepseek_v2},
     {"DeepseekV3ForCausalLM", "deepseek_v3", Arch::deepseek_v3, of_latent, read_deepseek_v3},
-    {"GptOssForCausalLM", "gpt_oss", Arch::gpt_oss, 64, read_gpt_oss},
+    {"GptOssForCausalLM", "gpt_oss", Arch::gpt_oss, 64, read_gpt_oss, 1, true},
     {"Qwen3NextForCausalLM", "qwen3_next", Arch::qwen3_next, 256, read_qwen3_next, 0.25},
     {"MistralForCausalLM", "mistral", Arch::llama, 0, read_mistral},
 };
@@ -122,8 +123,7 @@ void read_window(Fields& fields, ModelConfig& c, bool used, int from) {
   c.spec.attn.windowed = windowed;
 }
 
-/// `mxfp4_experts`: the loader may unpack them.
-void refuse_unsupported(Fields& fields, bool mxfp4_experts) {
+void refuse_unsupported(Fields& fields, const Architecture& architecture) {
   if (const std::string act = fields.text("hidden_act", "silu"); act != "silu" && act != "swish") {
     fields.problem("hidden_act", in_quotes(act) + " is not supported; silu is");
   }
@@ -135,7 +135,7 @@ void refuse_unsupported(Fields& fields, bool mxfp4_experts) {
     if (!scheme) continue;
     Fields quantised(*scheme, fields.problems(), std::string(key) + ": ");
     const std::string method = quantised.text("quant_method", "");
-    if (!mxfp4_experts || method != "mxfp4") {
+    if (!architecture.mxfp4_experts || method != "mxfp4") {
       fields.problem(key, "quantised checkpoints are not supported; use the original bfloat16 checkpoint");
     }
   }
@@ -200,7 +200,7 @@ void read_decoder(Fields& fields, const Architecture& architecture, ModelConfig&
   c.dtype = read_dtype(fields);
   c.eos_token_ids = fields.token_ids("eos_token_id");
   c.bos_token_id = fields.integer("bos_token_id", {0, spec.vocab > 0 ? spec.vocab - 1 : 1 << 24}, -1);
-  refuse_unsupported(fields, architecture.arch == Arch::gpt_oss);
+  refuse_unsupported(fields, architecture);
 }
 
 void read_llama(Fields& fields, ModelConfig& c) {
