@@ -182,7 +182,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
   const auto positions = std::min(s.context_tokens, s.max_position);  // no sequence is longer
   s.memory.rope_table =
       static_cast<std::size_t>(positions) * static_cast<std::size_t>(s.config.numbers.rope.rotary_dim) * sizeof(float);
-  s.limits = {options.max_rows, options.max_seqs, options.max_logits, spec.vocab, (positions + page - 1) / page};
+  s.limits = {options.max_rows, options.max_seqs, options.max_logits, spec.vocab, (positions + page - 1) / page, drafts};
   const Processors cpus = select(processors(), options.cpu_mask);
   const int threads = options.threads > 0 ? options.threads : default_threads(cpus), each = std::max(1, threads / tp);
   if (const int all = each * tp; cpus.named && static_cast<std::size_t>(all) > cpus.usable.size())
@@ -202,7 +202,7 @@ Executor::Executor(const ExecutorOptions& options, const Registry& builds) : sta
     rank.request = {spec, which, s.limits, each, places[static_cast<std::size_t>(r)], options.gemm};
     rank.comm = ThreadComm(*s.group, r);
     rank.model = s.variant->make(spec, which, s.config.numbers);
-    if (drafts > 0 && (!kind.host_memory || !rank.model->add_drafts(drafts)))
+    if (drafts > 0 && !rank.model->add_drafts(drafts))
       throw Error(options.model_dir + "/config.json: num_nextn_predict_layers: " + s.variant->name + " on " +
                   std::string(kind.backend) + " runs no layers that draft" + otherwise);
     rank.model->parameters(rank.parameters);

@@ -29,7 +29,8 @@ struct MemoryUse {  // bytes, summed over ranks
 /// The largest step of a model.
 struct StepLimits {
   int rows = 0, seqs = 0, logits = 0, vocab = 0;
-  int pages = 0;  // of the longest sequence
+  int pages = 0;         // of the longest sequence
+  int draft_layers = 0;  // that draft()
 };
 
 /// What one rank asks of its device.
@@ -78,8 +79,8 @@ class Device {
 
   /// One step; `batch` lies in the host's memory. Returns (batch.logits, vocab) in the device's, valid until the next step.
   virtual float* step(AnyModel& model, const Batch& batch) noexcept = 0;
-  /// As step(), of a layer that drafts. Null on devices of their own memory, for which no executor has drafts.
-  virtual float* draft(AnyModel& /*model*/, const Batch& /*batch*/, int /*layer*/) noexcept { return nullptr; }
+  /// As step(), of a layer that drafts.
+  virtual float* draft(AnyModel& model, const Batch& batch, int layer) noexcept = 0;
   /// As StepModel's: `logits` are what step() or host() returned.
   virtual void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens,
                       int rows) noexcept = 0;

@@ -133,6 +133,14 @@ template <class R> class GpuDevice final : public Device {
     device_lost(e.what());
   }
 
+  float* draft(AnyModel& model, const Batch& batch, int layer) noexcept override try {
+    logits_ = const_cast<float*>(model.draft(stage(batch, widest(batch)), layer));
+    R::check("a draft");
+    return logits_;
+  } catch (const Error& e) {
+    device_lost(e.what());
+  }
+
   void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override
       try {
     const auto n = static_cast<std::size_t>(rows);
@@ -252,7 +260,8 @@ template <class R> class GpuDevice final : public Device {
   static int pages_of(int context) { return (context + kernels::page_tokens - 1) / kernels::page_tokens; }
   static std::size_t input_ints(const StepLimits& l) {
     const auto rows = static_cast<std::size_t>(l.rows), seqs = static_cast<std::size_t>(l.seqs);
-    return 3 * rows + 2 * seqs + 1 + static_cast<std::size_t>(l.logits) + seqs * static_cast<std::size_t>(l.pages);
+    return (l.draft_layers > 0 ? 5 : 3) * rows + 2 * seqs + 1 + static_cast<std::size_t>(l.logits) +
+           seqs * static_cast<std::size_t>(l.pages);
   }
   static std::size_t sampling_ints(const StepLimits& l) {
     return impl<kernels::sample, typename R::backend>::scratch_ints(l.logits, l.vocab);
@@ -304,7 +313,7 @@ template <class R> class GpuDevice final : public Device {
   /// The pieces of this step: those of the fewest tokens that hold it.
   const Pieced* in_pieces(const Batch& b) const {
     const auto at = std::ranges::lower_bound(pieced_, BatchDescriptor{b.rows}, {}, &Pieced::key);
-    return b.rows == 0 || at == pieced_.end() ? nullptr : &*at;
+    return b.rows == 0 || b.hiddens > 0 || at == pieced_.end() ? nullptr : &*at;
   }
 
   /// A short prompt: libraries have chosen for every shape, and kernels are on the device, before the first request.
@@ -325,7 +334,12 @@ template <class R> class GpuDevice final : public Device {
     b.seqs = 1;
     b.logits = std::min(n, limits_.logits);
     b.table_stride = pages;
+    if (limits_.draft_layers > 0) b.hidden_rows = b.positions, b.hiddens = n;
     static_cast<void>(model.step(stage(b, limits_.pages)));
+    if (limits_.draft_layers > 0) {
+      b.hidden_from = b.positions;
+      static_cast<void>(model.draft(stage(b, limits_.pages), 0));
+    }
     stream_.wait();
   }
 
@@ -343,6 +357,8 @@ template <class R> class GpuDevice final : public Device {
     put(there.first_row, b.seqs + 1);
     put(there.context, b.seqs);
     if (b.logit_rows) put(there.logit_rows, b.logits);
+    if (b.hiddens > 0) put(there.hidden_rows, b.hiddens);
+    if (b.hidden_from) put(there.hidden_from, b.rows);
     there.states = nullptr;  // no kernel here has layers with a state
     there.block_table = inputs_.data + at;
     there.table_stride = stride;
@@ -354,9 +370,10 @@ template <class R> class GpuDevice final : public Device {
     return there;
   }
 
-  /// The graph of this step, if it is one of answers alone, whose logits are all wanted, and its size was recorded.
+  /// The graph of this step, if it is one of answers alone, whose logits are all wanted and whose hidden states are not, and its
+  /// size was recorded.
   const Recorded* recorded(const Batch& b) const {
-    if (b.rows != b.seqs || b.logits != b.seqs) return nullptr;
+    if (b.rows != b.seqs || b.logits != b.seqs || b.hiddens > 0) return nullptr;
     for (int i = 0; b.logit_rows && i < b.logits; ++i)
       if (b.logit_rows[i] != i) return nullptr;
     const auto at = std::ranges::find(graphs_, GraphKey{b.seqs}, &Recorded::key);

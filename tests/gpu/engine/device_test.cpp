@@ -223,6 +223,54 @@ TEST(Device, RequestsGiveTheSameTokensWithAndWithoutGraphs) {
   }
 }
 
+// A right guess and a wrong one behind every token of known answers.
+class Guesses final : public Proposer {
+ public:
+  explicit Guesses(std::vector<std::vector<int>> texts) : texts_(std::move(texts)) {}
+  void propose(const Batch&, std::span<Drafting> step) noexcept override {
+    for (Drafting& d : step)
+      for (const auto& text : texts_)
+        if (const std::size_t n = d.tokens.size(); n < text.size() && std::equal(d.tokens.begin(), d.tokens.end(), text.begin())) {
+          const int guess[] = {text[n], 0};
+          d.drafted = std::min(2, static_cast<int>(d.drafts.size()));
+          std::copy_n(guess, d.drafted, d.drafts.begin());
+        }
+  }
+
+ private:
+  std::vector<std::vector<int>> texts_;
+};
+
+TEST(Device, DraftsAreJudgedInStepsOfManyRows) {
+  test::TempDir dir;
+  test::RandomCheckpoint{}.fill().write(dir.path());
+  const std::vector<Prompt> prompts = {std::vector<int>{5, 9, 70, 3, 8}, std::vector<int>{6, 9}};
+  std::vector<std::vector<int>> texts;
+  for (const bool guessed : {false, true}) {
+    EngineConfig c{.max_num_seqs = 2, .max_num_batched_tokens = 8, .batch_buckets = {2}};
+    if (guessed) c.speculative_config = {.method = "ngram", .model = {}, .num_speculative_tokens = 2};
+    auto o = options(dir.path(), c.batch_buckets);
+    o.max_rows = c.max_num_batched_tokens, o.max_seqs = c.max_num_seqs, o.max_logits = logit_rows(c);
+    LLMEngine engine(std::make_unique<Executor>(o, emulated()), {}, c, guessed ? std::make_unique<Guesses>(texts) : nullptr);
+    SamplingParams params;
+    params.max_tokens = 8;
+    params.seed = 3;
+    params.ignore_eos = true;
+    const auto outputs = engine.generate(prompts, params);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      auto text = std::get<std::vector<int>>(prompts[i]);
+      text.insert(text.end(), outputs[i].token_ids.begin(), outputs[i].token_ids.end());
+      if (guessed)
+        EXPECT_EQ(text, texts[i]);
+      else
+        texts.push_back(text);
+    }
+    const auto drafts = engine.stats().speculation;
+    EXPECT_EQ(drafts.accepted() > 4, guessed);
+    EXPECT_EQ(drafts.drafted() > drafts.accepted(), guessed);
+  }
+}
+
 TEST(Device, EveryLaunchIsTimed) {
   Executor executor(options(dir_of("qwen3")), emulated());
   const Mixed step({{1, 0}});

@@ -1,6 +1,5 @@
-// Mixtures of experts, with latent attention and without, on a GPU of the emulator, through the executor, against logits that an
-// independent implementation computed.
-#include "atom/model/deepseek_v3.hpp"
+// Mixtures of experts on a GPU of the emulator, through the executor, against logits that an independent implementation computed;
+// those with latent attention are in latent_test.cpp.
 #include "atom/model/glm4_moe.hpp"
 #include "atom/model/gpt_oss.hpp"
 #include "atom/model/mixtral.hpp"
@@ -21,10 +20,6 @@ const Registry& emulated() {
     builds::add_heads<model::Mixtral, builds::Heads{64, false}, Emu<32>, Arch::mixtral>(r);
     builds::add_heads<model::Qwen3Moe, builds::Heads{128, true}, Emu<32>, Arch::qwen3_moe>(r);
     builds::add_heads<model::Glm4Moe, builds::Heads{128, true}, Emu<32>, Arch::glm4_moe>(r);
-    constexpr model::LatentSpec full{.rank = 512, .rope = 64, .nope = 128, .value = 128},
-        low{.rank = 512, .rope = 64, .nope = 128, .value = 128, .q_rank = dynamic};
-    builds::add_heads<model::DeepseekV2, builds::Heads{192, false, full}, Emu<32>, Arch::deepseek_v2>(r);
-    builds::add_heads<model::DeepseekV3, builds::Heads{192, false, low}, Emu<32>, Arch::deepseek_v3>(r);
     builds::add_heads<model::GptOss, builds::Heads{64, false}, Emu<32>, Arch::gpt_oss>(r);
     return r;
   }();
@@ -39,7 +34,7 @@ TEST_P(Mixture, LogitsMatch) {
   auto o = test::options(dir, "emu", DType::bf16, 1, 40);  // two steps
   EXPECT_LE(golden.of_sure_rows(0.02f, test::all_logits(o, golden.ids, emulated())).relative, 2e-2);
 }
-INSTANTIATE_TEST_SUITE_P(Hf, Mixture, testing::Values("mixtral", "qwen3_moe", "glm4_moe", "gpt_oss", "deepseek_v2", "deepseek_v3"),
+INSTANTIATE_TEST_SUITE_P(Hf, Mixture, testing::Values("mixtral", "qwen3_moe", "glm4_moe", "gpt_oss"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
