@@ -250,7 +250,7 @@ template <class Kv> class TileDecode {
   static constexpr int heads = 16, block = decode_block;
 
  public:
-  TileDecode(const Task& a, int last, float* scratch) : a_(a), d_(a.d), last_(last) {
+  TileDecode(const Task& a, int first, int last, float* scratch) : a_(a), d_(a.d), last_(last) {
     Carve<Amx> carve{scratch};
     q_ = carve.take<bf16>(heads * d_);
     o_ = carve.take<float>(heads * d_);
@@ -259,6 +259,7 @@ template <class Kv> class TileDecode {
     p_ = carve.take<bf16>(heads * block);
     v_ = carve.take<bf16>(block * 32);
     k_ = carve.take<bf16>(4 * page * d_);
+    for (int t = first; t < first + block; t += page) expect(a.k, t), expect(a.v, t);
     for (int i = 0; i < heads * d_; i += 16) S::store(o_ + i, S::zero());
     for (int i = 0; i < heads * block; i += 32) _mm512_store_si512(p_ + i, _mm512_setzero_si512());
     for (int x = 0; x < d_; x += 32) {
@@ -300,10 +301,14 @@ template <class Kv> class TileDecode {
  private:
   const Element* page_of(const Element* pages, int token) const { return pages + a_.pages[token / page] * a_.page_stride; }
   /// Brings 32 channels' worth of a page closer, with the first its scales.
-  void fetch(const Element* at, int part) const {
+  [[gnu::always_inline]] void fetch(const Element* at, int part) const {
     constexpr int line = 64 / static_cast<int>(sizeof(Element));
-    for (int i = 0; i < page * 32; i += line) _mm_prefetch(reinterpret_cast<const char*>(at + part * page * 32 + i), _MM_HINT_T1);
-    if (kernels::has_scales<Kv> && part == 0) _mm_prefetch(reinterpret_cast<const char*>(at + page * d_), _MM_HINT_T1);
+    for (int i = 0; i < page * 32; i += line) _mm_prefetch(reinterpret_cast<const char*>(at + part * page * 32 + i), _MM_HINT_T0);
+    if (kernels::has_scales<Kv> && part == 0) _mm_prefetch(reinterpret_cast<const char*>(at + page * d_), _MM_HINT_T0);
+  }
+  /// Announces a page that is fetched a block later.
+  [[gnu::always_inline]] void expect(const Element* pages, int token) const {
+    if (token < last_) announce<Amx>(page_of(pages, token));
   }
   /// The keys of a page in bf16: where they lie, or their codes as one of four.
   const bf16* keys(const Element* rows, [[maybe_unused]] int place) const {
@@ -337,7 +342,11 @@ template <class Kv> class TileDecode {
         _tile_dpbf16ps(2, 7, 4);
         _tile_loadd(5, k[3] + x, stride);
         _tile_dpbf16ps(3, 5, 4);
-        for (int i = 0; i < 4 && i <= most; ++i) fetch(page_of(a_.v, begin + t + i * page), x / 32);
+        for (int i = 0; i < 4 && i <= most; ++i) {
+          const int token = begin + t + i * page;
+          fetch(page_of(a_.v, token), x / 32);
+          if (x == 0) expect(a_.k, token + block);
+        }
       }
       float* s = by_token_ + t * heads;
       _tile_stored(0, s, 64);
@@ -361,7 +370,9 @@ template <class Kv> class TileDecode {
   void add(int begin, int n, int padded, int x) {
     for (int t = 0; t < padded; t += page) {
       const Element* v = t < n ? page_of(a_.v, begin + t) : nullptr;
-      if (const int next = begin + block + t; next < last_) fetch(page_of(a_.k, next), x / 32);
+      const int next = begin + block + t;
+      if (next < last_) fetch(page_of(a_.k, next), x / 32);
+      if (x == 0) expect(a_.v, next);
       const auto channels = [&](int i) { return widened<Kv>(v + i * d_ + x, scale_of<Amx, Kv>(v, i, d_)); };
       for (int i = 0; i < page; i += 2) {  // behind the last token may lie anything, NaN too
         const __m512i even = t + i < n ? channels(i) : _mm512_setzero_si512();
@@ -408,7 +419,7 @@ void Attention<Amx, bf16, Kv>::decode(const AttentionTask<bf16, Kv>& a, int firs
     partials[h * stride + a.d + 1] = 0;
   }
   _tile_loadconfig(&all_tiles_whole);
-  TileDecode<Kv> decode(a, last, scratch);
+  TileDecode<Kv> decode(a, first, last, scratch);
   for (int begin = first; begin < last; begin += decode_block)
     decode.run(begin, last - begin < decode_block ? last - begin : decode_block, partials + a.d, stride);
   decode.put(partials, stride);
