@@ -75,6 +75,18 @@ template <class B, class T> void combine(int rows, int top_k, int cols, int padd
       .template say<B>(std::string_view(op::name()), shape({rows, top_k, cols}) + (plus ? " + shared" : ""));
 }
 
+template <class B, class T> void weigh(int rows, int cols, int padding) {
+  using op = kernels::weigh_inputs<T>;
+  const auto x = noise<T>(size(rows, cols + padding), 42);
+  const auto weight = noise<float>(size(rows, 1), 43);
+  std::vector<T> y(size(rows, cols), T(7.0f)), want = y;
+  std::vector<float> left = weight, left_want = weight;
+  run_on<op, Ref>({}, {x.data(), left_want.data(), want.data(), rows, cols, cols + padding});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(x), side.out(left), side.out(y), rows, cols, cols + padding});
+  Verdict(side.finish()).same(y, want).same(left, left_want).template say<B>(std::string_view(op::name()), shape({rows, cols}));
+}
+
 /// `rows`: of each expert.
 template <class B> void expert_linear(const std::vector<int>& rows, int out, int in) {
   using op = kernels::expert_linear<quant::NoAs<bf16>, bf16>;
@@ -139,6 +151,8 @@ template <class B> void mixtures() {
   combine<B, bf16>(40, 2, 255, 3, false);
   combine<B, float>(7, 4, 513, 1, true);
   combine<B, float>(1, 1, 1, 0, false);
+  weigh<B, bf16>(40, 2048, 0);
+  weigh<B, float>(3, 255, 1);
   const int out = large ? 1536 : 144, in = large ? 2048 : 96;
   expert_linear<B>({0, 1, 0, 3, 16, 1, 0, 0, 17, 2}, out, in);                    // rows while weights stream
   expert_linear<B>({0, 1, 0, 3, 16, 1, 0, 0, 17, 2}, 50, 77);                     // nothing aligned

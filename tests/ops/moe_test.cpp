@@ -278,6 +278,11 @@ TYPED_TEST(Experts, WeighedInputsEqualReference) {
       EXPECT_EQ(static_cast<float>(want[size(r, cols)]),
                 static_cast<float>(T(weight[static_cast<std::size_t>(r)] * static_cast<float>(x[size(r, ldx)]))));
     for (int threads : {1, 3}) EXPECT_TRUE(identical(weigh(Cpu{}, pool(threads)), want));
+    on_every_wave([&](auto backend, auto machine) {
+      const auto on_gpu = weigh(backend, machine);
+      EXPECT_TRUE(identical(on_gpu, want));
+      return on_gpu;
+    });
   }
 }
 

@@ -19,6 +19,10 @@ template <gpu::Activation T, gpu::Target B> struct impl<kernels::combine_experts
   static void run(typename B::stream stream, const typename kernels::combine_experts<T>::args& a) noexcept;
 };
 
+template <gpu::Activation T, gpu::Target B> struct impl<kernels::weigh_inputs<T>, B> {
+  static void run(typename B::stream stream, const typename kernels::weigh_inputs<T>::args& a) noexcept;
+};
+
 /// bf16. Up to 16 rows an expert, on average, are multiplied while the weights stream by; more go through tiles in shared memory.
 /// The table and what it points to lie in the device's memory; matrices whose rows are aligned to 16 bytes begin so too.
 template <gpu::Target B> struct impl<kernels::expert_linear<quant::NoAs<bf16>, bf16>, B> {

@@ -186,6 +186,23 @@ template <class T, int N> struct Combine {
   }
 };
 
+template <class T, int N> struct WeighInputs {
+  static constexpr int threads(int) { return gpu::row_threads; }
+  struct Shared {};
+
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const typename kernels::weigh_inputs<T>::args& a) const {
+    const int row = cta.block_x();
+    const float weight = a.weight[row];
+    for (int c = cta.thread() * N; c < a.cols; c += cta.threads() * N) {
+      auto v = gpu::load<N>(gpu::row_of(a.x, row, a.ldx) + c);
+      ATOM_UNROLL for (int i = 0; i < N; ++i) v.v[i] = T(weight * static_cast<float>(v.v[i]));
+      gpu::store<N>(gpu::row_of(a.y, row, a.cols) + c, v);
+    }
+    cta.sync();  // all have read the weight
+    if (cta.thread() == 0) a.weight[row] = 1;
+  }
+};
+
 using Linear = kernels::expert_linear<quant::NoAs<bf16>, bf16>;
 
 /// Tiles of so many rows that experts can have between them, whatever the router says.
@@ -255,6 +272,15 @@ void impl<kernels::combine_experts<T>, B>::run(typename B::stream stream,
     gpu::launch<Combine<T, 1>, B>(stream, grid(1), a);
 }
 
+template <gpu::Activation T, gpu::Target B>
+void impl<kernels::weigh_inputs<T>, B>::run(typename B::stream stream, const typename kernels::weigh_inputs<T>::args& a) noexcept {
+  constexpr int N = gpu::vector_of<T>;
+  if (gpu::vectors<N>(a.x, a.ldx) && gpu::vectors<N>(a.y, a.cols))
+    gpu::launch<WeighInputs<T, N>, B>(stream, {a.rows, 1}, a);
+  else
+    gpu::launch<WeighInputs<T, 1>, B>(stream, {a.rows, 1}, a);
+}
+
 template <gpu::Target B>
 void impl<kernels::expert_linear<quant::NoAs<bf16>, bf16>, B>::run(typename B::stream stream, const Linear::args& a) noexcept {
   if (a.rows == 0) return;
@@ -285,4 +311,6 @@ ATOM_GPU_KERNEL(atom::kernels::route_topk<atom::moe::BiasedTopK<atom::moe::SqrtS
 ATOM_GPU_KERNEL(atom::kernels::sort_by_expert);
 ATOM_GPU_KERNEL(atom::kernels::combine_experts<float>);
 ATOM_GPU_KERNEL(atom::kernels::combine_experts<atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::weigh_inputs<float>);
+ATOM_GPU_KERNEL(atom::kernels::weigh_inputs<atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::expert_linear<atom::quant::NoAs<atom::bf16>, atom::bf16>);
