@@ -27,14 +27,13 @@ template <class Level, class T, class Value> float quantize_row(int cols, Value 
     each_value([&](int i, auto v, auto lanes) { P::store(q + i, {code(v.even), code(v.odd)}, lanes); });
   };
   if (scale > 0x1p-100f && scale < 0x1p100f) {  // so there is no NaN, and no quotient beyond 127
-    const auto divisor = S::set(scale), inverse = S::set(1 / scale);
+    const float inverse = 1 / scale, rest = __builtin_fmaf(-inverse, scale, 1) / scale;  // together 1 / scale to 48 bits
+    const auto divisor = S::set(scale), high = S::set(inverse), low = S::set(rest);
     encode([&](auto v) {
-      if constexpr (P::has_short_fractions) {
-        const auto near = v * inverse;  // corrected once it is v / divisor to the last bit: tried for all fractions of both
-        return S::fma(S::negated_fma(near, divisor, v), inverse, near);
-      } else {
+      if constexpr (P::has_short_fractions)
+        return S::fma(v, high, v * low);  // v / scale to the last bit: tried for every fraction of v and of the largest value
+      else
         return v / divisor;
-      }
     });
     return scale;
   }
