@@ -42,7 +42,13 @@ struct LLMEngine::State {
         drafting(proposer ? static_cast<std::size_t>(config.max_num_seqs) : 0) {
     stats.speculation.enabled = proposer != nullptr;
     check_proposer();
+    for (auto* list : {&pending, &launched}) list->reserve(static_cast<std::size_t>(config.max_num_seqs));
   }
+  ~State() {
+    if (!pending.empty()) runner.collect(pending.size());
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   std::optional<RequestError> encode(const Request& request, std::vector<int>& ids) const;
   std::optional<RequestError> check(std::span<const int> prompt, const SamplingParams& params) const;
@@ -50,6 +56,9 @@ struct LLMEngine::State {
   Admission add(Request request, StreamCallback callback, RequestOutput* destination);
   void check_proposer() const;
   void step() noexcept;
+  [[nodiscard]] bool defers(std::span<const Scheduled> step) const noexcept;
+  void launch(std::span<const Scheduled> step) noexcept;
+  void collect() noexcept;
   void settle(const Scheduled& part, std::span<const int> drawn) noexcept;
   void accept(Sequence& s, std::span<const int> drawn, double time) noexcept;
   void propose(std::span<const Scheduled> step) noexcept;
@@ -77,6 +86,8 @@ struct LLMEngine::State {
   std::vector<Drafting> drafting;               // (seqs)
   std::vector<std::unique_ptr<Sequence>> live;  // by id
   std::vector<RequestOutput> finished;          // room for every live one is made by add()
+  std::vector<Sequence*> pending;               // (rows of a draw that was not collected): whose they are; null: it has ended
+  std::vector<Sequence*> launched;              // as pending, of the step behind that draw
   std::uint64_t last_id = 0;
   bool aborts = false;  // some sequence is to end before the next step
   EngineStats stats;
@@ -123,10 +134,11 @@ std::unique_ptr<Sequence> LLMEngine::State::make(const Request& request, const s
   s->id = request_id + static_cast<std::uint64_t>(index);
   s->prompt = static_cast<int>(prompt.size());
   const int most = clamp_to_int(p.max_tokens, config.max_model_len - s->prompt);
-  s->tokens.reserve(prompt.size() + static_cast<std::size_t>(most));
+  s->longest = s->prompt + most;
+  s->tokens.reserve(static_cast<std::size_t>(s->longest));
   s->tokens = prompt;
   s->drafts.reserve(static_cast<std::size_t>(config.speculative_config.drafts()));
-  s->blocks.reserve(blocks_for(s->prompt + most));
+  s->blocks.reserve(blocks_for(s->longest));
   if (config.enable_prefix_caching)
     s->salt = request.cache_salt;
   else if (p.n > 1 && model.rewinds())
@@ -189,7 +201,12 @@ Admission LLMEngine::State::add(Request request, StreamCallback callback, Reques
 
 void LLMEngine::State::step() noexcept {
   end_aborted();
-  const std::span<const Scheduled> step = scheduler.schedule(now());
+  std::span<const Scheduled> step = scheduler.schedule(now());
+  if (defers(step)) return launch(step);
+  if (!pending.empty()) {
+    collect();
+    step = scheduler.step();
+  }
   if (step.empty()) return;
   const std::span<const std::span<const int>> drawn = runner.run(step);
   const double time = now();
@@ -201,6 +218,44 @@ void LLMEngine::State::step() noexcept {
   }
   for (std::size_t i = 0; i < step.size(); ++i)
     if (!drawn[i].empty()) accept(*step[i].sequence, drawn[i], time);
+}
+
+// Whether the step after this one can be launched before this one's tokens are known. Whoever edits or reads logits, or guesses
+// what follows a token, is on the host.
+bool LLMEngine::State::defers(std::span<const Scheduled> step) const noexcept {
+  const auto reads = [](const Scheduled& part) { return part.draws() && (part.sequence->edits || part.sequence->logprobs >= 0); };
+  return model.defers() && !proposer && !step.empty() && std::ranges::none_of(step, reads);
+}
+
+// Launches the step, and reads the tokens of the one in front of it while the model is at work. A sequence that these end has a
+// row in this step that nobody asks for. Its pages go to others at once all the same: what reads or writes them is on the model's
+// stream, in the order of launches, and a page has a name only when all its rows were launched, none of them behind an end.
+void LLMEngine::State::launch(std::span<const Scheduled> step) noexcept {
+  constexpr int unknown[] = {-1};
+  ++stats.steps;
+  runner.launch(step);
+  for (const Scheduled& part : step)
+    if (part.draws()) launched.push_back(part.sequence);
+  collect();
+  for (const Scheduled& part : scheduler.step()) settle(part, std::span(unknown).first(part.draws()));
+  pending.swap(launched);
+  for (std::size_t row = 0; row < pending.size(); ++row)
+    if (pending[row]) pending[row]->carried = static_cast<int>(row);
+}
+
+// The tokens that are pending, each in the place that was kept for it.
+void LLMEngine::State::collect() noexcept {
+  if (pending.empty()) return;
+  const std::span<const int> drawn = runner.collect(pending.size());
+  const double time = now();
+  for (std::size_t row = 0; row < pending.size(); ++row) {
+    Sequence* s = pending[row];
+    if (!s) continue;
+    s->tokens.back() = drawn[row];
+    s->carried = -1;
+    accept(*s, drawn.subspan(row, 1), time);
+  }
+  pending.clear();
 }
 
 // The sequence after a step: what it computed is in the cache, drafts that turned out right included.
@@ -281,6 +336,7 @@ void LLMEngine::State::check_proposer() const {
 void LLMEngine::State::finish(Sequence& s, FinishReason reason, double time) noexcept {
   start_followers(s);  // also of one that was aborted: they are ended next, from the queue like any other
   scheduler.remove(s);
+  for (auto* list : {&pending, &launched}) std::ranges::replace(*list, &s, static_cast<Sequence*>(nullptr));
   s.answer.finish(reason, time - s.arrival);
   const auto place = find(s.id);
   const std::unique_ptr<Sequence> ended = std::move(*place);
@@ -357,7 +413,7 @@ Admission LLMEngine::add(Request request, StreamCallback callback) {
 
 bool LLMEngine::step() noexcept {
   state_->step();
-  return !state_->live.empty();
+  return !state_->live.empty() || !state_->pending.empty();
 }
 
 bool LLMEngine::abort(std::uint64_t id) noexcept { return state_->abort(id); }

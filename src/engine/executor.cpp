@@ -294,6 +294,15 @@ void Executor::sample(const float* logits, const kernels::SampleParams* params, 
 
 float* Executor::host(float* logits, int rows) noexcept { return state_->ranks.front().device->host(logits, rows); }
 
+bool Executor::defers() const { return !state_->variant->device->host_memory && state_->ranks.size() == 1; }
+
+void Executor::draw(const float* logits, const kernels::SampleParams* params, int rows) noexcept {
+  const RankState& first = state_->ranks.front();
+  first.device->draw(*first.model, logits, params, rows);
+}
+
+void Executor::collect(int* tokens, int rows) noexcept { state_->ranks.front().device->collect(tokens, rows); }
+
 const ModelConfig& Executor::config() const { return state_->config; }
 const Variant& Executor::build() const { return *state_->variant; }
 int Executor::vocab() const { return state_->config.spec.vocab; }

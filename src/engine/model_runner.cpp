@@ -17,7 +17,7 @@ ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockMana
     : model_(model), config_(config) {
   const auto rows = static_cast<std::size_t>(config.max_num_batched_tokens), seqs = static_cast<std::size_t>(config.max_num_seqs);
   const auto logits = static_cast<std::size_t>(logit_rows(config));
-  for (auto* array : {&tokens_, &positions_, &slots_}) array->resize(rows);
+  for (auto* array : {&tokens_, &positions_, &slots_, &carried_}) array->resize(rows);
   table_.resize(seqs * static_cast<std::size_t>(blocks_for(config.max_model_len)));
   first_row_.resize(seqs + 1);
   context_.resize(seqs);
@@ -46,6 +46,23 @@ std::span<const std::span<const int>> ModelRunner::run(std::span<const Scheduled
   pad();
   draw(step, model_.forward(batch_), wanted);
   return {result_.data(), step.size()};
+}
+
+void ModelRunner::launch(std::span<const Scheduled> step) noexcept {
+  build(step);
+  const int wanted = batch_.logits;
+  pad();
+  const float* logits = model_.forward(batch_);
+  if (wanted == 0) return;
+  std::size_t row = 0;
+  for (const Scheduled& part : step)
+    if (part.draws()) edit(part, nullptr, row++);
+  model_.draw(logits, params_.data(), wanted);
+}
+
+std::span<const int> ModelRunner::collect(std::size_t rows) noexcept {
+  model_.collect(drawn_.data(), static_cast<int>(rows));
+  return std::span(drawn_).first(rows);
 }
 
 void ModelRunner::build(std::span<const Scheduled> step) noexcept {
@@ -78,6 +95,12 @@ void ModelRunner::add(const Scheduled& part, int index) noexcept {
     slots_[r] = pages[static_cast<std::size_t>(p / page)] * page + p % page;
   }
   std::ranges::copy(pages, table_.begin() + static_cast<std::ptrdiff_t>(i) * batch_.table_stride);
+  std::fill_n(carried_.begin() + first, rows, -1);
+  if (s.carried >= 0) {
+    ATOM_ASSERT(part.tokens == 1 && part.draws(), "only the last token can be unknown");
+    carried_[static_cast<std::size_t>(first)] = s.carried;
+    batch_.carried = carried_.data();
+  }
   first_row_[i] = first;
   context_[i] = s.computed + rows;
   states_[i] = s.place;
@@ -93,6 +116,7 @@ void ModelRunner::pad() noexcept {
     const auto i = static_cast<std::size_t>(b.seqs);
     const int block = padding_.ids().front();
     tokens_[i] = positions_[i] = 0;
+    carried_[i] = -1;
     slots_[i] = block * page;
     table_[i * static_cast<std::size_t>(b.table_stride)] = block;
     context_[i] = 1;

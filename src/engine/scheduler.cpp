@@ -44,6 +44,8 @@ void Scheduler::remove(Sequence& s) noexcept {
   }
   blocks_.release(s.blocks);
   s.state = SequenceState::finished;
+  for (Scheduled& part : step_)
+    if (part.sequence == &s) part.sequence = nullptr;
 }
 
 void Scheduler::leave(Sequence& s) noexcept {
@@ -64,6 +66,11 @@ std::span<const Scheduled> Scheduler::schedule(double now) noexcept {
   return step_;
 }
 
+std::span<const Scheduled> Scheduler::step() noexcept {
+  std::erase_if(step_, [](const Scheduled& part) { return !part.sequence; });
+  return step_;
+}
+
 void Scheduler::run(Sequence& s, int tokens) noexcept {
   if (s.type() == StepType::prefill) prompt_in_step_ = true;
   step_.push_back({&s, tokens});
@@ -74,7 +81,7 @@ void Scheduler::run(Sequence& s, int tokens) noexcept {
 void Scheduler::decode() noexcept {
   for (std::size_t i = 0; i < running_.size(); ++i) {
     Sequence& s = *running_[i];
-    if (s.remaining() != 1) continue;
+    if (s.remaining() != 1 || s.full()) continue;
     bool fits = false;
     while (!(fits = blocks_.grow(s.blocks, s.length()))) {
       Sequence& newest = *running_.back();
@@ -99,7 +106,7 @@ void Scheduler::admit() noexcept {
   if (!first_) return;
   const auto needs_page = [](const Sequence& s) { return blocks_for(s.length() + 1) > s.blocks.size(); };
   int keep = 0;  // pages that running sequences need for their next token: a prompt admitted now is not to be preempted for them
-  for (const Sequence* s : running_) keep += s->remaining() == 1 && needs_page(*s);
+  for (const Sequence* s : running_) keep += s->remaining() == 1 && !s->full() && needs_page(*s);
   while (first_ && budget_ > 0 && running() < config_.max_num_seqs) {
     Sequence& s = *first_;
     const int found = blocks_.allocate(s.blocks, s.tokens, s.salt, keep);

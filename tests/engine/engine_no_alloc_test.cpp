@@ -16,6 +16,7 @@ struct Case {
   bool listens;
   int drafts = 0;
   const char* method = "ngram";
+  bool defers = false;
 };
 
 TEST(EngineStep, AllocatesNothing) {
@@ -30,7 +31,10 @@ TEST(EngineStep, AllocatesNothing) {
                   {"n", plain, false},
                   {"drafts", plain, true, 3},
                   {"drafts, edits, logprobs", plain, true, 3},
-                  {"drafting layer", plain, true, 3, "mtp"}};
+                  {"drafting layer", plain, true, 3, "mtp"},
+                  {"deferred", plain, true, 0, "", true},
+                  {"deferred, stops", plain, true, 0, "", true},
+                  {"deferred, n", plain, false, 0, "", true}};
   SamplingParams& edits = cases[2].params;
   edits.presence_penalty = edits.frequency_penalty = 0.5;
   edits.repetition_penalty = 1.2;
@@ -41,13 +45,15 @@ TEST(EngineStep, AllocatesNothing) {
   cases[3].params.presence_penalty = 1;
   cases[4].params.stop_strings = {"aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbb"};
   cases[5].params.n = 4;
+  cases[10].params = cases[4].params;
+  cases[11].params = cases[5].params;
   cases[6].params.temperature = 0;
   cases[7].params = cases[6].params;
   cases[7].params.frequency_penalty = 0.01;
   cases[7].params.repetition_penalty = 1.01;
   cases[7].params.logprobs = 5;
   for (const Case& c : cases) {
-    fake::FakeModel model({.predictable = c.drafts > 0, .draft_layers = 1});
+    fake::FakeModel model({.predictable = c.drafts > 0, .draft_layers = 1, .defers = c.defers});
     EngineConfig config{
         .max_num_seqs = 8, .max_num_batched_tokens = 40, .num_kvcache_blocks = 16, .batch_buckets = {}, .eos_token_ids = {24}};
     if (c.drafts > 0) config.speculative_config = {.method = c.method, .model = {}, .num_speculative_tokens = c.drafts};
@@ -65,6 +71,7 @@ TEST(EngineStep, AllocatesNothing) {
     EXPECT_GT(engine.stats().preemptions, 0u) << c.name;
     EXPECT_EQ(engine.stats().speculation.accepted() > 20, c.drafts > 0);
     EXPECT_EQ(pieces > 0, c.listens);
+    EXPECT_EQ(model.late > 20, c.defers) << c.name;
   }
 }
 

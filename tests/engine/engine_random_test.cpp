@@ -1,7 +1,7 @@
 // Random schedules against a sequential oracle: requests that come, share prefixes, branch, are chunked, preempted and aborted,
-// with drafts good, bad and impossible, on pools from just large enough to ample; every answer must be what it is alone, and no
-// page may be lost. ATOM_ENGINE_STEPS and ATOM_ENGINE_ABORTS raise the numbers (a nightly run: 1000000, 100000); ATOM_ENGINE_SEED
-// repeats one schedule.
+// with drafts good, bad and impossible, tokens read at once or a step later, on pools from just large enough to ample; every answer
+// must be what it is alone, and no page may be lost. ATOM_ENGINE_STEPS and ATOM_ENGINE_ABORTS raise the numbers (a nightly run:
+// 1000000, 100000); ATOM_ENGINE_SEED repeats one schedule.
 #include <cmath>
 #include <cstdlib>
 #include <random>
@@ -52,6 +52,8 @@ class Schedule {
     shape_.max_seqs = pick(1, std::min(16, shape_.max_rows));
     shape_.predictable = pick(0, 1);
     shape_.rewinds = pick(0, 3) > 0;
+    shape_.defers = pick(0, 1);
+    plain_ = shape_.defers && pick(0, 1);
     EngineConfig config = some_config();
     FakeModel model(shape_);
     const bool scribbles = config.speculative_config.method == "ngram" && pick(0, 1);
@@ -80,7 +82,9 @@ class Schedule {
     if (config_.num_kvcache_blocks > 1000) {
       EXPECT_EQ(stats.preemptions, 0u);
     }
+    EXPECT_EQ(model.collected, model.drawn);
     for (const Asked& a : answers_) check(a);
+    late += model.late;
     preemptions += stats.preemptions;
     from_cache += stats.tokens_from_cache;
     drafted += stats.speculation.drafted();
@@ -89,6 +93,7 @@ class Schedule {
   }
 
   std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0, rows_checked = 0;
+  long late = 0;  // steps whose tokens were read when the next had been launched
 
  private:
   struct Asked {  // one answer, and what came of it
@@ -121,7 +126,7 @@ class Schedule {
     c.mixed_batches = pick(0, 2) > 0;
     if (pick(0, 2) == 0) c.batch_buckets = default_buckets(shape_.max_seqs);
     c.eos_token_ids = {fake_eos};
-    if (pick(0, 2) && shape_.rewinds) {
+    if (pick(0, 2) && shape_.rewinds && !plain_) {
       shape_.draft_layers = pick(0, 2) == 0;
       c.speculative_config.method = shape_.draft_layers > 0 ? "mtp" : "ngram";
       c.speculative_config.num_speculative_tokens = pick(1, pick(0, 3) ? 4 : SpeculativeConfig::most_tokens);
@@ -143,18 +148,22 @@ class Schedule {
     if (pick(0, 3) == 0) p.min_p = 0.05 * pick(0, 10);
     p.seed = static_cast<std::uint64_t>(pick(0, 1 << 30));
     if (pick(0, 3) == 0) p.n = pick(2, 5);
-    if (pick(0, 4) == 0) p.presence_penalty = 0.5 * pick(-4, 4);
-    if (pick(0, 4) == 0) p.frequency_penalty = 0.5 * pick(-4, 4);
-    if (pick(0, 4) == 0) p.repetition_penalty = 0.5 + 0.25 * pick(0, 6);
-    for (int i = pick(0, 9) ? 0 : pick(1, 4); i > 0; --i) p.logit_bias.push_back({pick(0, shape_.vocab - 1), 0.5 * pick(-20, 20)});
-    if (pick(0, 3) == 0) p.logprobs = pick(0, 6);
-    if (pick(0, 4) == 0) p.min_tokens = pick(0, static_cast<int>(std::min<std::int64_t>(p.max_tokens, 20)));
+    if (!plain_) edit(p);
     if (pick(0, 4) == 0) p.stop_token_ids = tokens(pick(1, 2));
     for (int i = pick(0, 2) ? 0 : pick(1, 3); i > 0; --i) {
       std::string& s = p.stop_strings.emplace_back();
       for (int j = pick(1, 10); j > 0; --j) s += pick(0, 1) ? 'a' : 'b';
     }
     return p;
+  }
+  /// What the host does with logits.
+  void edit(SamplingParams& p) {
+    if (pick(0, 4) == 0) p.presence_penalty = 0.5 * pick(-4, 4);
+    if (pick(0, 4) == 0) p.frequency_penalty = 0.5 * pick(-4, 4);
+    if (pick(0, 4) == 0) p.repetition_penalty = 0.5 + 0.25 * pick(0, 6);
+    for (int i = pick(0, 9) ? 0 : pick(1, 4); i > 0; --i) p.logit_bias.push_back({pick(0, shape_.vocab - 1), 0.5 * pick(-20, 20)});
+    if (pick(0, 3) == 0) p.logprobs = pick(0, 6);
+    if (pick(0, 4) == 0) p.min_tokens = pick(0, static_cast<int>(std::min<std::int64_t>(p.max_tokens, 20)));
   }
 
   void add(LLMEngine& engine) {
@@ -210,6 +219,7 @@ class Schedule {
   std::mt19937 random_;
   Tokenizer tokenizer_;
   FakeShape shape_;
+  bool plain_ = false;  // nothing that the host must see before the draw
   EngineConfig config_;
   std::vector<int> documents_[3];
   std::vector<Asked> answers_;
@@ -220,7 +230,7 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
   const long only = from_environment("ATOM_ENGINE_SEED", -1), wanted = from_environment("ATOM_ENGINE_STEPS", 20000);
   unsigned seed = only >= 0 ? static_cast<unsigned>(only) : std::random_device{}();
   std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0, rows_checked = 0;
-  long steps = 0, schedules = 0;
+  long steps = 0, schedules = 0, late = 0;
   for (; steps < wanted; ++seed, ++schedules) {
     SCOPED_TRACE("ATOM_ENGINE_SEED=" + std::to_string(seed));
     Schedule schedule(seed, tokenizer);
@@ -231,11 +241,13 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
     drafted += schedule.drafted;
     accepted += schedule.accepted;
     rows_checked += schedule.rows_checked;
+    late += schedule.late;
     if (HasFailure() || only >= 0) break;
   }
   std::printf(
-      "%ld schedules, %ld steps, %llu preemptions, %llu of %llu drafts, %llu tokens from the cache, %llu aborted; last seed %u\n",
-      schedules, steps, static_cast<unsigned long long>(preemptions), static_cast<unsigned long long>(accepted),
+      "%ld schedules, %ld steps, %ld tokens read late, %llu preemptions, %llu of %llu drafts, %llu tokens from the cache, %llu "
+      "aborted; last seed %u\n",
+      schedules, steps, late, static_cast<unsigned long long>(preemptions), static_cast<unsigned long long>(accepted),
       static_cast<unsigned long long>(drafted), static_cast<unsigned long long>(from_cache),
       static_cast<unsigned long long>(aborted), seed);
   if (only >= 0 || HasFailure()) return;
@@ -244,6 +256,7 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
   EXPECT_GT(aborted, 0u);
   EXPECT_GT(accepted, 500u);
   EXPECT_GT(drafted, 2 * accepted);
+  EXPECT_GT(late, wanted / 10) << "tokens read a step later";
   EXPECT_GT(rows_checked, 50000u) << "of the layer that drafts";
 }
 
@@ -253,7 +266,7 @@ TEST(EngineSchedules, RandomAbortsLoseNoPage) {
   SCOPED_TRACE("ATOM_ENGINE_SEED=" + std::to_string(seed));
   std::mt19937 random(seed);
   const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
-  FakeModel model({.context_tokens = 40 * 16});
+  FakeModel model({.context_tokens = 40 * 16, .defers = pick(0, 1) == 1});
   LLMEngine engine(model, std::nullopt, {.max_model_len = 200});
   std::vector<std::uint64_t> ids;
   for (long aborts = 0; aborts < wanted;) {

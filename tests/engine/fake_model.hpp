@@ -44,6 +44,7 @@ struct FakeShape {
   bool predictable = false;
   int draft_layers = 0;
   bool rewinds = true;  // without: it keeps a state of every sequence, which must be found as it was left
+  bool defers = false;  // it keeps what it drew to itself until it is asked
 };
 
 /// The model's state behind every token of a text.
@@ -68,10 +69,13 @@ class FakeModel final : public StepModel {
     states_.resize(static_cast<std::size_t>(shape.max_rows));
     hidden_.resize(states_.size());
     kept_.resize(static_cast<std::size_t>(shape.max_seqs));
+    tokens_.resize(states_.size());
+    for (Draw& d : draws_) d.tokens.resize(states_.size());
     for (auto* seen : {&rows_seen, &seqs_seen}) seen->reserve(1 << 14);  // a step allocates nothing
   }
 
-  float* forward(const Batch& b) noexcept override {
+  float* forward(const Batch& given) noexcept override {
+    const Batch b = carried(given);
     ++steps;
     rows_seen.push_back(b.rows);
     seqs_seen.push_back(b.seqs);
@@ -89,8 +93,26 @@ class FakeModel final : public StepModel {
   }
   /// What the drafting layer has at a slot.
   [[nodiscard]] std::uint64_t draft_cell(int slot) const { return draft_cells_[static_cast<std::size_t>(slot)]; }
+  [[nodiscard]] bool defers() const override { return shape_.defers; }
+  void draw(const float* logits, const kernels::SampleParams* params, int rows) noexcept override {
+    EXPECT_TRUE(shape_.defers);
+    EXPECT_LT(drawn, collected + 2) << "draws that nobody reads";
+    Draw& d = draws_[drawn % 2];
+    d.rows = rows;
+    d.step = steps;
+    pick(logits, params, d.tokens.data(), rows);
+    ++drawn;
+  }
+  void collect(int* tokens, int rows) noexcept override {
+    EXPECT_LT(collected, drawn) << "nothing was drawn";
+    const Draw& d = draws_[collected++ % 2];
+    EXPECT_EQ(rows, d.rows);
+    std::copy_n(d.tokens.begin(), rows, tokens);
+    late += steps > d.step;
+  }
   void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override {
-    impl<kernels::sample, Ref>::run({}, {logits, params, sorted_.data(), order_.data(), tokens, rows, shape_.vocab, shape_.vocab});
+    EXPECT_EQ(drawn, collected) << "older tokens come first";
+    pick(logits, params, tokens, rows);
   }
   [[nodiscard]] int vocab() const override { return shape_.vocab; }
   [[nodiscard]] int max_position() const override { return shape_.max_position; }
@@ -102,9 +124,35 @@ class FakeModel final : public StepModel {
   [[nodiscard]] int draft_layers() const override { return shape_.draft_layers; }
 
   long steps = 0, drafts = 0;
-  std::vector<int> rows_seen, seqs_seen;  // of every step
+  long drawn = 0, collected = 0, late = 0;  // draw() and collect(); of those, when the next step had been launched already
+  std::vector<int> rows_seen, seqs_seen;    // of every step
 
  private:
+  void pick(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept {
+    impl<kernels::sample, Ref>::run({}, {logits, params, sorted_.data(), order_.data(), tokens, rows, shape_.vocab, shape_.vocab});
+  }
+  struct Draw {
+    std::vector<int> tokens;
+    int rows = 0;
+    long step = 0;
+  };
+  /// The batch with the tokens that the host cannot know, each a row of the last draw.
+  Batch carried(const Batch& given) noexcept {
+    const auto rows = static_cast<std::size_t>(given.rows);
+    std::copy_n(given.tokens, rows, tokens_.begin());
+    for (std::size_t r = 0; r < rows; ++r) {
+      if (const int from = given.carried ? given.carried[r] : -1; from >= 0) {
+        EXPECT_EQ(drawn, collected + 1) << "of a draw that was read";
+        const Draw& last = draws_[(drawn + 1) % 2];
+        EXPECT_LT(from, last.rows);
+        tokens_[r] = last.tokens[static_cast<std::size_t>(from)];
+      }
+      EXPECT_TRUE(tokens_[r] >= 0 && tokens_[r] < shape_.vocab) << "a token that nobody knows";
+    }
+    Batch b = given;
+    b.tokens = tokens_.data();
+    return b;
+  }
   float* pass(const Batch& b, std::vector<std::uint64_t>& cells, auto&& cell) noexcept {
     EXPECT_LE(b.rows, shape_.max_rows);
     EXPECT_LE(b.seqs, shape_.max_seqs);
@@ -175,7 +223,8 @@ class FakeModel final : public StepModel {
   int hiddens_ = 0;  // kept last
   std::vector<Kept> kept_;
   std::vector<float> logits_, sorted_;
-  std::vector<int> order_;
+  std::vector<int> order_, tokens_;
+  Draw draws_[2];
 };
 
 /// 24 tokens that spell runs of a and b, so that stop strings over {a, b} begin, end and fail everywhere; then two special ones.

@@ -206,6 +206,28 @@ TEST(Scheduler, RemovesWaitingAndRunning) {
   EXPECT_EQ(b.blocks.used(), 0);
 }
 
+TEST(Scheduler, WhatIsRemovedLeavesTheStep) {
+  Bench b({});
+  b.add(5), b.add(6), b.add(7);
+  EXPECT_EQ(b.scheduler.schedule(0).size(), 3u);
+  b.finish(b.sequences[1]);
+  const auto step = b.scheduler.step();
+  ASSERT_EQ(step.size(), 2u);
+  EXPECT_EQ(step[0].sequence, &b.sequences[0]);
+  EXPECT_EQ(step[1].sequence, &b.sequences[2]);
+}
+
+TEST(Scheduler, StopsBehindTheLastTokenThatMayBe) {
+  Bench b({});
+  b.add(5).longest = 7;
+  b.add(5);
+  EXPECT_EQ(b.run(), "1:5 2:5");
+  EXPECT_EQ(b.run(), "1:1 2:1");
+  EXPECT_EQ(b.run(), "2:1") << "the seventh has been drawn";
+  b.finish(b.sequences[1]);
+  EXPECT_EQ(b.run(), "");
+}
+
 // Budget, limits, order and progress over random arrivals on a pool that is too small for all.
 TEST(Scheduler, BAD35RandomLoadRespectsEveryLimitAndEnds) {
   std::uint64_t preemptions = 0;

@@ -87,6 +87,19 @@ template <class B, class T> void gather(int rows, int cols, int ld) {
   Verdict(side.finish()).same(y, want).template say<B>(std::string_view(op::name()), shape({rows, cols, ld}));
 }
 
+template <class B> void carry(int rows) {
+  using op = kernels::carry_tokens;
+  std::vector<int> drawn(300), from, tokens(size(rows, 1));
+  std::iota(drawn.begin(), drawn.end(), 1000);
+  std::iota(tokens.begin(), tokens.end(), 0);
+  for (int r = 0; r < rows; ++r) from.push_back(r % 3 ? r * 17 % 300 : -1);
+  auto want = tokens;
+  run_on<op, Ref>({}, {drawn.data(), from.data(), want.data(), rows});
+  Side<B> side;
+  run_on<op, B>(side.stream(), {side.in(drawn), side.in(from), side.out(tokens), rows});
+  Verdict(side.finish()).same(tokens, want).template say<B>(std::string_view(op::name()), shape({rows}));
+}
+
 template <class B, class T> void join(int rows, int cols) {
   using op = kernels::join_rows<T>;
   const auto left = noise<T>(size(rows, cols), 21), right = noise<T>(size(rows, cols), 22);
@@ -264,6 +277,7 @@ template <class B> void everything() {
     gather<B, float>(9, cols, cols + 3);
     gather<B, bf16>(9, cols, cols + 8);
   }
+  for (int rows : {1, 256, 600}) carry<B>(rows);
   with_each_gemm([&] {
     for (int rows : {1, 3, 16, 17, large ? 200 : 65})
       for (bool bias : {false, true}) {

@@ -1,4 +1,4 @@
-// embed, gather_rows and join_rows on Cpu and Emu against Ref: copies and conversions, so every bit counts.
+// embed, gather_rows and join_rows on Cpu and Emu, carry_tokens on Emu against Ref: copies and conversions, so every bit counts.
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -101,6 +101,31 @@ template <class T> void check_gather() {
 TEST(GatherRows, EqualsReference) {
   check_gather<float>();
   check_gather<bf16>();
+}
+
+TEST(CarryTokens, EqualsReference) {
+  for (int rows : {0, 1, 256, 300}) {
+    std::vector<int> drawn, from;
+    for (int r = 0; r < rows; ++r) {
+      drawn.push_back(1000 + r);
+      from.push_back(r % 3 == 1 ? -1 : r * 7 % rows);
+    }
+    const auto on = [&](auto backend, auto stream) {
+      std::vector<int> tokens(drawn.size(), 5);
+      run_on<kernels::carry_tokens, decltype(backend)>(stream, {drawn.data(), from.data(), tokens.data(), rows});
+      return tokens;
+    };
+    const auto want = on(Ref{}, Ref::stream{});
+    if (rows > 2) {
+      EXPECT_EQ(want[1], 5) << "a token of the host's";
+      EXPECT_EQ(want[2], 1014);
+    }
+    on_every_wave([&](auto backend, auto machine) {
+      const auto got = on(backend, machine);
+      EXPECT_EQ(got, want);
+      return got;
+    });
+  }
 }
 
 template <class T> void check_join() {

@@ -66,6 +66,8 @@ struct Batch {
   const int* hidden_rows = nullptr;  // (hiddens): rows of this batch
   const int* hidden_from = nullptr;  // (rows): places among those kept; for draft() alone
   int hiddens = 0;
+  // The host need not know what the step before drew (StepModel::draw): a row may name the row of that draw whose token it takes.
+  const int* carried = nullptr;  // (rows): -1: what `tokens` says; null: it does for all rows
   // For layers that carry a state from token to token: which one is each sequence's; -1: it is padding, and has none.
   const int* states = nullptr;  // (seqs)
 };

@@ -85,6 +85,9 @@ class Device {
   virtual void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens,
                       int rows) noexcept = 0;
   virtual float* host(float* logits, int rows) noexcept = 0;
+  /// As StepModel's; of kinds without host_memory, where kernels run beside the host.
+  virtual void draw(AnyModel& /*model*/, const float* /*logits*/, const kernels::SampleParams* /*params*/, int /*rows*/) noexcept {}
+  virtual void collect(int* /*tokens*/, int /*rows*/) noexcept {}
   /// For up to so many launches.
   [[nodiscard]] virtual std::unique_ptr<Stopwatch> stopwatch(int launches) = 0;
 };

@@ -72,7 +72,7 @@ class LLMEngine {
   /// `finished` set; it may call add() and abort(), and if it throws, its request is aborted. Without a callback the answers wait
   /// in take_finished(). Throws std::bad_alloc, the engine unchanged.
   Admission add(Request request, StreamCallback callback = {});
-  /// Advances every running sequence once. False when no request is left.
+  /// Advances every running sequence once. Tokens may come a call later (StepModel::defers). False when no request is left.
   bool step() noexcept;
   /// Ends a request's answers before the next step, with what they have. False if there is no such request (any more).
   bool abort(std::uint64_t id) noexcept;

@@ -55,6 +55,10 @@ class Executor final : public StepModel {
   float* draft(const Batch& batch, int layer) noexcept override;
   void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override;
   float* host(float* logits, int rows) noexcept override;
+  /// On one GPU: tokens that one rank draws are unknown to the others.
+  [[nodiscard]] bool defers() const override;
+  void draw(const float* logits, const kernels::SampleParams* params, int rows) noexcept override;
+  void collect(int* tokens, int rows) noexcept override;
 
   [[nodiscard]] const ModelConfig& config() const;
   [[nodiscard]] const Variant& build() const;

@@ -3,7 +3,8 @@
 // One idea: everything that a step reads lies in one buffer of the device, laid out by the step's sizes alone, and gets there in
 // one transfer from pinned memory. Steps of equal size find their inputs at equal addresses, so a step of answers can be recorded
 // as a graph once and replayed with other contents, and of any step what lies between attention (atom/core/pieces.hpp); what it
-// returns is, kernel by kernel, what it would have been without.
+// returns is, kernel by kernel, what it would have been without. Tokens that were drawn stay there too, for the step behind: it is
+// launched before the host has read them.
 // To extend: a runtime is a struct with the members of HipRuntime (src/engine/hip_device.cpp); the emulator's is in
 // tests/gpu/emu_device.hpp.
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include "atom/engine/loader.hpp"
 #include "atom/engine/memory.hpp"
 #include "atom/engine/weight_upload.hpp"
+#include "atom/ops/embedding_gpu.hpp"
 #include "atom/ops/kv_layout.hpp"
 #include "atom/ops/sampling_gpu.hpp"
 
@@ -37,8 +39,7 @@ template <class R> class GpuDevice final : public Device {
         tokens_(static_cast<std::size_t>(limits_.logits)),
         sampling_(sampling_ints(limits_)),
         staging_(inputs_.count),
-        host_params_(params_.count),
-        host_tokens_(tokens_.count),
+        draws_{Draw(params_.count), Draw(params_.count)},
         host_logits_(logit_bytes(limits_.logits), "logits") {}
   ~GpuDevice() override {
     for (std::byte* p : blocks_) R::release(p);
@@ -141,19 +142,32 @@ template <class R> class GpuDevice final : public Device {
     device_lost(e.what());
   }
 
-  void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override
-      try {
+  void sample(AnyModel& model, const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept override {
+    draw(model, logits, params, rows);
+    collect(tokens, rows);
+  }
+
+  void draw(AnyModel& model, const float* logits, const kernels::SampleParams* params, int rows) noexcept override try {
+    ATOM_ASSERT(drawn_ - collected_ < std::size(draws_), "draws that nobody collects");
     const auto n = static_cast<std::size_t>(rows);
+    Draw& d = draws_[drawn_++ % std::size(draws_)];
     if (logits == edited()) {
       R::copy(logits_, logits, logit_bytes(rows), stream_);
       logits = logits_;
     }
-    std::copy_n(params, n, host_params_.data);
-    R::copy(params_.data, host_params_.data, n * sizeof *params, stream_);
+    std::copy_n(params, n, d.params.data);
+    R::copy(params_.data, d.params.data, n * sizeof *params, stream_);
     model.sample({logits, params_.data, nullptr, sampling_.data, tokens_.data, rows, limits_.vocab, limits_.vocab});
-    R::copy(host_tokens_.data, tokens_.data, n * sizeof *tokens, stream_);
-    stream_.wait();
-    std::copy_n(host_tokens_.data, n, tokens);
+    R::copy(d.tokens.data, tokens_.data, n * sizeof(int), stream_);
+    d.done.record(stream_);
+    R::check("a draw");
+  } catch (const Error& e) {
+    device_lost(e.what());
+  }
+  void collect(int* tokens, int rows) noexcept override try {
+    Draw& d = draws_[collected_++ % std::size(draws_)];
+    d.done.wait();
+    std::copy_n(d.tokens.data, rows, tokens);
   } catch (const Error& e) {
     device_lost(e.what());
   }
@@ -185,6 +199,13 @@ template <class R> class GpuDevice final : public Device {
     Pinned(const Pinned&) = delete;
     Pinned& operator=(const Pinned&) = delete;
     T* data;
+  };
+  /// What the host sends for a draw, and gets.
+  struct Draw {
+    explicit Draw(std::size_t rows) : params(rows), tokens(rows) {}
+    Pinned<kernels::SampleParams> params;
+    Pinned<int> tokens;
+    typename R::Event done;
   };
   struct Recorded {
     GraphKey key;
@@ -260,7 +281,7 @@ template <class R> class GpuDevice final : public Device {
   static int pages_of(int context) { return (context + kernels::page_tokens - 1) / kernels::page_tokens; }
   static std::size_t input_ints(const StepLimits& l) {
     const auto rows = static_cast<std::size_t>(l.rows), seqs = static_cast<std::size_t>(l.seqs);
-    return (l.draft_layers > 0 ? 5 : 3) * rows + 2 * seqs + 1 + static_cast<std::size_t>(l.logits) +
+    return (l.draft_layers > 0 ? 6 : 4) * rows + 2 * seqs + 1 + static_cast<std::size_t>(l.logits) +
            seqs * static_cast<std::size_t>(l.pages);
   }
   static std::size_t sampling_ints(const StepLimits& l) {
@@ -365,8 +386,12 @@ template <class R> class GpuDevice final : public Device {
     for (int s = 0; s < b.seqs; ++s, at += static_cast<std::size_t>(stride))
       std::copy_n(b.block_table + static_cast<std::ptrdiff_t>(s) * b.table_stride,
                   std::min({pages_of(b.context[s]), b.table_stride, stride}), staging_.data + at);
+    if (b.carried) put(there.carried, b.rows - b.padding);  // last: recorded steps know nothing of it
     R::copy(inputs_.data, staging_.data, at * sizeof(int), stream_);
     staged_.record(stream_);
+    if (there.carried)
+      run_on<kernels::carry_tokens, typename R::backend>(
+          stream_, {tokens_.data, there.carried, const_cast<int*>(there.tokens), b.rows - b.padding});
     return there;
   }
 
@@ -389,8 +414,8 @@ template <class R> class GpuDevice final : public Device {
   Memory<kernels::SampleParams> params_;
   Memory<int> tokens_, sampling_;
   Pinned<int> staging_;
-  Pinned<kernels::SampleParams> host_params_;
-  Pinned<int> host_tokens_;
+  Draw draws_[2];  // at most: one whose tokens feed the step in front of the other
+  std::size_t drawn_ = 0, collected_ = 0;
   Block host_logits_;
   std::vector<Recorded> graphs_;
   std::vector<Pieced> pieced_;  // fewest tokens first

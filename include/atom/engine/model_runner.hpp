@@ -22,6 +22,12 @@ class ModelRunner {
   /// Runs the step. Returns (step.size()): the tokens drawn for each sequence, none where some remain: drafts that the model would
   /// have drawn itself, then one more. Valid until the next call. Their log probabilities are appended to the sequences' outputs.
   std::span<const std::span<const int>> run(std::span<const Scheduled> step) noexcept;
+  /// As run(), without waiting for the tokens; of sequences whose logits the host neither edits nor reads, without drafts. Their
+  /// last tokens may be those of the launch() before, which were not collected yet (Sequence::carried).
+  void launch(std::span<const Scheduled> step) noexcept;
+  /// What the oldest launch() that was not collected drew, a token for each of the `rows` sequences that did. Valid until the next
+  /// call of this or of run().
+  std::span<const int> collect(std::size_t rows) noexcept;
   /// What ran last.
   [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
 
@@ -36,15 +42,15 @@ class ModelRunner {
   StepModel& model_;
   const EngineConfig& config_;
   BlockTable padding_;
-  std::vector<int> tokens_, positions_, slots_;  // (rows)
-  std::vector<int> table_;                       // (seqs, stride)
-  std::vector<int> first_row_, context_;         // (seqs + 1), (seqs)
-  std::vector<int> states_;                      // (seqs)
-  std::vector<int> logit_rows_;                  // (logits)
-  std::vector<int> hidden_rows_;                 // (rows): all of them; or empty
-  std::vector<kernels::SampleParams> params_;    // (logits)
-  std::vector<int> drawn_;                       // (logits)
-  std::vector<std::span<const int>> result_;     // (seqs)
+  std::vector<int> tokens_, positions_, slots_, carried_;  // (rows)
+  std::vector<int> table_;                                 // (seqs, stride)
+  std::vector<int> first_row_, context_;                   // (seqs + 1), (seqs)
+  std::vector<int> states_;                                // (seqs)
+  std::vector<int> logit_rows_;                            // (logits)
+  std::vector<int> hidden_rows_;                           // (rows): all of them; or empty
+  std::vector<kernels::SampleParams> params_;              // (logits)
+  std::vector<int> drawn_;                                 // (logits)
+  std::vector<std::span<const int>> result_;               // (seqs)
   Batch batch_;
 };
 

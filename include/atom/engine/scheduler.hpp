@@ -33,10 +33,12 @@ class Scheduler {
 
   /// Queues a sequence by its id. Its block table must have room for the longest it may become.
   void add(Sequence& sequence) noexcept;
-  /// Takes a waiting or running sequence out and gives its pages back.
+  /// Takes a waiting or running sequence out, also of the last step, and gives its pages back.
   void remove(Sequence& sequence) noexcept;
   /// The next step; empty when there is nothing to do. Valid until the next call. now: seconds.
   std::span<const Scheduled> schedule(double now) noexcept;
+  /// The last step, less the sequences that were removed since.
+  std::span<const Scheduled> step() noexcept;
 
   /// Gives a sequence pages for so many drafts behind its text; returns how many have one. A page for drafts alone is taken only
   /// while there is one for every running sequence.

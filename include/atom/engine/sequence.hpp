@@ -5,6 +5,7 @@
 //     waiting --admitted--> running --ended--> finished        running --preempted--> waiting, computed = 0
 // To extend: state that a request carries through the steps is a member here, made before the first step.
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,7 +27,9 @@ struct Sequence {
 
   std::vector<int> tokens;  // room for the longest it may become is made at the start
   int prompt = 0;           // the first so many of them
-  int computed = 0;         // the first so many are in the cache
+  int computed = 0;         // the first so many are in the cache, or will be when what was launched has run
+  int carried = -1;         // the row of the model's last draw that the last token is, while the host does not know it; or -1
+  int longest = std::numeric_limits<int>::max();  // so many tokens end it
   std::vector<int> drafts;  // guesses at what follows `tokens`; room for all that a step may verify is made at the start
   BlockTable blocks;
   int place = -1;                     // while it runs: which of max_num_seqs, where the model keeps a state for it
@@ -48,6 +51,8 @@ struct Sequence {
   [[nodiscard]] int length() const noexcept { return static_cast<int>(tokens.size()); }
   [[nodiscard]] int generated() const noexcept { return length() - prompt; }
   [[nodiscard]] int remaining() const noexcept { return length() - computed; }
+  /// No further step: its last token was drawn, and is waited for.
+  [[nodiscard]] bool full() const noexcept { return length() >= longest; }
   [[nodiscard]] StepType type() const noexcept {
     return generated() > 0 && remaining() == 1 ? StepType::decode : StepType::prefill;
   }

@@ -23,6 +23,14 @@ class StepModel {
   /// One token for each of `rows` rows of logits, as forward(), draft() or host() returned them; see kernels::sample.
   virtual void sample(const float* logits, const kernels::SampleParams* params, int* tokens, int rows) noexcept = 0;
 
+  /// Whether it runs beside the host, so that a step can be launched before the tokens of the one in front are known. Then sample()
+  /// is draw() and collect(), between which one more forward() and draw() may lie, with the first draw's tokens as Batch::carried.
+  [[nodiscard]] virtual bool defers() const { return false; }
+  /// As sample(), of what forward() returned last; the tokens stay with the model.
+  virtual void draw(const float* /*logits*/, const kernels::SampleParams* /*params*/, int /*rows*/) noexcept {}
+  /// Waits for the oldest draw that was not collected, of so many rows, and tells its tokens.
+  virtual void collect(int* /*tokens*/, int /*rows*/) noexcept {}
+
   [[nodiscard]] virtual int vocab() const = 0;
   [[nodiscard]] virtual int max_position() const = 0;           ///< tokens of the longest sequence it was trained for
   [[nodiscard]] virtual int context_tokens() const = 0;         ///< tokens the cache holds, all sequences together; whole pages

@@ -1,5 +1,6 @@
 #pragma once
-// embed, gather_rows and join_rows on GPU backends: declarations; defined and instantiated in src/kernels/gpu/embedding.hip.
+// embed, gather_rows, carry_tokens and join_rows on GPU backends: declarations; defined and instantiated in
+// src/kernels/gpu/embedding.hip.
 #include "atom/ops/embedding_op.hpp"
 #include "atom/ops/gpu_types.hpp"
 
@@ -11,6 +12,10 @@ template <gpu::Table W, gpu::Activation T, gpu::Target B> struct impl<kernels::e
 
 template <gpu::Activation T, gpu::Target B> struct impl<kernels::gather_rows<T>, B> {
   static void run(typename B::stream stream, const typename kernels::gather_rows<T>::args& a) noexcept;
+};
+
+template <gpu::Target B> struct impl<kernels::carry_tokens, B> {
+  static void run(typename B::stream stream, const kernels::carry_tokens::args& a) noexcept;
 };
 
 template <gpu::Activation T, gpu::Target B> struct impl<kernels::join_rows<T>, B> {

@@ -30,6 +30,18 @@ template <class T> struct gather_rows {
   static constexpr Cost cost(const args& a) { return {2.0 * a.rows * a.cols * sizeof(T), 0}; }
 };
 
+/// tokens[r] = drawn[from[r]]: rows that continue what the step before drew; where from is negative the token stays.
+struct carry_tokens {
+  struct args {
+    const int* drawn;  // (any)
+    const int* from;   // (rows)
+    int* tokens;       // (rows)
+    int rows;
+  };
+  static constexpr Name name() { return {"carry_tokens"}; }
+  static constexpr Cost cost(const args& a) { return {3.0 * a.rows * sizeof(int), 0}; }
+};
+
 /// y[r] = [left[r] | right[r]].
 template <class T> struct join_rows {
   struct args {

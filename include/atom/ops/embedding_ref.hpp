@@ -1,5 +1,5 @@
 #pragma once
-// Reference: embed and gather_rows.
+// Reference: embed, gather_rows, carry_tokens and join_rows.
 #include "atom/core/backend.hpp"
 #include "atom/ops/embedding_op.hpp"
 
@@ -22,6 +22,13 @@ template <class T> struct impl<kernels::gather_rows<T>, Ref> {
     for (int r = 0; r < a.rows; ++r)
       for (int c = 0; c < a.cols; ++c)
         a.y[static_cast<std::ptrdiff_t>(r) * a.cols + c] = a.x[static_cast<std::ptrdiff_t>(a.index[r]) * a.ldx + c];
+  }
+};
+
+template <> struct impl<kernels::carry_tokens, Ref> {
+  static void run(Ref::stream, const kernels::carry_tokens::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r)
+      if (a.from[r] >= 0) a.tokens[r] = a.drawn[a.from[r]];
   }
 };
 

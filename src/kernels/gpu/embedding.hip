@@ -1,4 +1,4 @@
-// embed, gather_rows and join_rows: rows copied, and converted on the way.
+// embed, gather_rows and join_rows: rows copied, and converted on the way. carry_tokens: a thread per row.
 #include "atom/ops/embedding_gpu.hpp"
 
 #include "rows.hpp"
@@ -27,6 +27,17 @@ template <class W, class T, int N> struct Copy {
       else
         gpu::store<N>(to + c, gpu::vec<T, N>{});
     }
+  }
+};
+
+struct Carry {
+  static constexpr int threads(int) { return gpu::row_threads; }
+  struct Shared {};
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const kernels::carry_tokens::args& a) const {
+    const int row = cta.block_x() * cta.threads() + cta.thread();
+    if (row >= a.rows) return;
+    const int from = a.from[row];
+    if (from >= 0) a.tokens[row] = a.drawn[from];
   }
 };
 
@@ -60,6 +71,11 @@ void impl<kernels::gather_rows<T>, B>::run(typename B::stream stream, const type
   copy_rows<B>(stream, CopyRows<T, T>{a.x, a.index, a.y, a.rows, a.cols, a.ldx, 0, 0x7fffffff});
 }
 
+template <gpu::Target B>
+void impl<kernels::carry_tokens, B>::run(typename B::stream stream, const kernels::carry_tokens::args& a) noexcept {
+  gpu::launch<Carry, B>(stream, {(a.rows + gpu::row_threads - 1) / gpu::row_threads, 1}, a);
+}
+
 template <gpu::Activation T, gpu::Target B>
 void impl<kernels::join_rows<T>, B>::run(typename B::stream stream, const typename kernels::join_rows<T>::args& a) noexcept {
   constexpr int N = gpu::vector_of<T>;
@@ -79,5 +95,6 @@ ATOM_GPU_KERNEL(atom::kernels::embed<atom::bf16, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::embed<atom::fp16, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::gather_rows<float>);
 ATOM_GPU_KERNEL(atom::kernels::gather_rows<atom::bf16>);
+ATOM_GPU_KERNEL(atom::kernels::carry_tokens);
 ATOM_GPU_KERNEL(atom::kernels::join_rows<float>);
 ATOM_GPU_KERNEL(atom::kernels::join_rows<atom::bf16>);

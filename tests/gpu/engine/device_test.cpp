@@ -2,6 +2,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <numeric>
+#include <set>
 
 #include "atom/engine/engine.hpp"
 #include "atom/engine/engine_args.hpp"
@@ -220,6 +221,42 @@ TEST(Device, RequestsGiveTheSameTokensWithAndWithoutGraphs) {
     EXPECT_EQ(Graph::replayed > 0, mode != Mode::NONE);
     if (want.empty()) want = answers;
     EXPECT_EQ(answers, want);
+  }
+}
+
+// A request that reads log probabilities waits for every token; one that does not gets them a step late, from the device.
+TEST(Device, TokensFeedTheNextStepThere) {
+  test::TempDir dir;
+  test::RandomCheckpoint checkpoint;
+  checkpoint.tied = false;  // or a token would follow itself
+  checkpoint.fill().write(dir.path());
+  for (const bool graphs : {false, true}) {
+    EngineConfig c{.max_num_seqs = 4, .max_num_batched_tokens = 8};
+    if (graphs) c.batch_buckets = {2, 4};
+    auto o = options(dir.path(), c.batch_buckets);
+    if (graphs) o.piece_sizes = {8};
+    o.max_rows = c.max_num_batched_tokens, o.max_seqs = o.max_logits = c.max_num_seqs;
+    Executor executor(o, emulated());
+    EXPECT_TRUE(executor.defers());
+    LLMEngine engine(executor, {}, c);
+    std::vector<Prompt> prompts;
+    std::vector<SamplingParams> params(3);
+    for (int i = 0; i < 3; ++i) {  // they come and go at different times
+      prompts.emplace_back(std::vector<int>{5 + i, 9, 70 - i, 3, 8});
+      params[static_cast<std::size_t>(i)].max_tokens = 4 + i;
+      params[static_cast<std::size_t>(i)].seed = 3;
+      params[static_cast<std::size_t>(i)].ignore_eos = true;
+    }
+    params[2].temperature = 0;
+    const auto late = engine.generate(prompts, params);
+    for (SamplingParams& p : params) p.logprobs = 0;
+    const auto at_once = engine.generate(prompts, params);
+    for (std::size_t i = 0; i < late.size(); ++i) {
+      EXPECT_EQ(late[i].token_ids.size(), 4 + i);
+      EXPECT_EQ(late[i].token_ids, at_once[i].token_ids) << i;
+    }
+    const auto& ids = late[1].token_ids;
+    EXPECT_GE(std::set<int>(ids.begin(), ids.end()).size(), 4u) << "or a wrong one would not show";
   }
 }
 
