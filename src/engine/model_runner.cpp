@@ -9,18 +9,11 @@
 
 namespace atom::engine {
 
-namespace {
-constexpr int page = kernels::page_tokens;
-}
-
 ModelRunner::ModelRunner(StepModel& model, const EngineConfig& config, BlockManager& blocks, bool keep_hidden)
-    : model_(model), config_(config) {
+    : model_(model), config_(config), rows_(config) {
   const auto rows = static_cast<std::size_t>(config.max_num_batched_tokens), seqs = static_cast<std::size_t>(config.max_num_seqs);
   const auto logits = static_cast<std::size_t>(logit_rows(config));
-  for (auto* array : {&tokens_, &positions_, &slots_, &carried_}) array->resize(rows);
-  table_.resize(seqs * static_cast<std::size_t>(blocks_for(config.max_model_len)));
-  first_row_.resize(seqs + 1);
-  context_.resize(seqs);
+  carried_.resize(rows);
   states_.resize(seqs);
   result_.resize(seqs);
   for (auto* array : {&logit_rows_, &drawn_}) array->resize(logits);
@@ -66,45 +59,29 @@ std::span<const int> ModelRunner::collect(std::size_t rows) noexcept {
 }
 
 void ModelRunner::build(std::span<const Scheduled> step) noexcept {
-  batch_ = {.tokens = tokens_.data(),
-            .positions = positions_.data(),
-            .slots = slots_.data(),
-            .block_table = table_.data(),
-            .first_row = first_row_.data(),
-            .context = context_.data(),
-            .logit_rows = logit_rows_.data(),
-            .states = states_.data()};
-  for (const Scheduled& part : step) batch_.table_stride = std::max(batch_.table_stride, part.sequence->blocks.size());
+  int pages = 0;
+  for (const Scheduled& part : step) pages = std::max(pages, part.sequence->blocks.size());
+  batch_ = rows_.begin(pages);
+  batch_.logit_rows = logit_rows_.data();
+  batch_.states = states_.data();
   for (const Scheduled& part : step) {
-    add(part, batch_.seqs++);
+    add(part);
     for (int back = part.drafts; part.draws() && back >= 0; --back)
       logit_rows_[static_cast<std::size_t>(batch_.logits++)] = batch_.rows - 1 - back;
   }
 }
 
-void ModelRunner::add(const Scheduled& part, int index) noexcept {
+void ModelRunner::add(const Scheduled& part) noexcept {
   const Sequence& s = *part.sequence;
-  const int first = batch_.rows, rows = part.rows();
-  const auto i = static_cast<std::size_t>(index);
-  const std::span<const int> pages = s.blocks.ids();
-  ATOM_ASSERT(blocks_for(s.computed + rows) <= s.blocks.size(), "tokens without a page");
-  std::copy_n(s.drafts.begin(), part.drafts, std::copy_n(s.tokens.begin() + s.computed, part.tokens, tokens_.begin() + first));
-  std::iota(positions_.begin() + first, positions_.begin() + first + rows, s.computed);
-  for (auto r = static_cast<std::size_t>(first); r < static_cast<std::size_t>(first + rows); ++r) {
-    const int p = positions_[r];
-    slots_[r] = pages[static_cast<std::size_t>(p / page)] * page + p % page;
-  }
-  std::ranges::copy(pages, table_.begin() + static_cast<std::ptrdiff_t>(i) * batch_.table_stride);
-  std::fill_n(carried_.begin() + first, rows, -1);
+  states_[static_cast<std::size_t>(batch_.seqs)] = s.place;
+  std::fill_n(carried_.begin() + batch_.rows, part.rows(), -1);
   if (s.carried >= 0) {
     ATOM_ASSERT(part.tokens == 1 && part.draws(), "only the last token can be unknown");
-    carried_[static_cast<std::size_t>(first)] = s.carried;
+    carried_[static_cast<std::size_t>(batch_.rows)] = s.carried;
     batch_.carried = carried_.data();
   }
-  first_row_[i] = first;
-  context_[i] = s.computed + rows;
-  states_[i] = s.place;
-  first_row_[i + 1] = batch_.rows = first + rows;
+  const std::span<int> tokens = rows_.add(batch_, s.computed, part.rows(), s.blocks.ids());
+  std::copy_n(s.drafts.begin(), part.drafts, std::copy_n(s.tokens.begin() + s.computed, part.tokens, tokens.begin()));
 }
 
 // A step of answers alone becomes one of a bucket's size: one-token sequences on a page of nobody's, whose logits nobody reads.
@@ -112,19 +89,13 @@ void ModelRunner::pad() noexcept {
   Batch& b = batch_;
   const int bucket = padded_size(config_.batch_buckets, b.seqs);
   if (b.rows != b.seqs || b.logits != b.seqs) return;
-  for (; b.seqs < bucket; ++b.seqs) {
+  while (b.seqs < bucket) {
     const auto i = static_cast<std::size_t>(b.seqs);
-    const int block = padding_.ids().front();
-    tokens_[i] = positions_[i] = 0;
-    carried_[i] = -1;
-    slots_[i] = block * page;
-    table_[i * static_cast<std::size_t>(b.table_stride)] = block;
-    context_[i] = 1;
-    states_[i] = -1;
+    carried_[i] = states_[i] = -1;
     logit_rows_[i] = b.seqs;
-    first_row_[i + 1] = b.seqs + 1;
+    rows_.add(b, 0, 1, padding_.ids()).front() = 0;
   }
-  b.rows = b.logits = b.seqs;
+  b.logits = b.seqs;
 }
 
 void ModelRunner::draw(std::span<const Scheduled> step, float* logits, int rows) noexcept {

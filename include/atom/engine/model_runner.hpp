@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "atom/engine/batch_rows.hpp"
 #include "atom/engine/engine_config.hpp"
 #include "atom/engine/scheduler.hpp"
 #include "atom/engine/step_model.hpp"
@@ -33,7 +34,7 @@ class ModelRunner {
 
  private:
   void build(std::span<const Scheduled> step) noexcept;
-  void add(const Scheduled& part, int index) noexcept;
+  void add(const Scheduled& part) noexcept;
   void pad() noexcept;
   void draw(std::span<const Scheduled> step, float* logits, int rows) noexcept;
   void edit(const Scheduled& part, float* logits, std::size_t row) noexcept;
@@ -42,15 +43,14 @@ class ModelRunner {
   StepModel& model_;
   const EngineConfig& config_;
   BlockTable padding_;
-  std::vector<int> tokens_, positions_, slots_, carried_;  // (rows)
-  std::vector<int> table_;                                 // (seqs, stride)
-  std::vector<int> first_row_, context_;                   // (seqs + 1), (seqs)
-  std::vector<int> states_;                                // (seqs)
-  std::vector<int> logit_rows_;                            // (logits)
-  std::vector<int> hidden_rows_;                           // (rows): all of them; or empty
-  std::vector<kernels::SampleParams> params_;              // (logits)
-  std::vector<int> drawn_;                                 // (logits)
-  std::vector<std::span<const int>> result_;               // (seqs)
+  BatchRows rows_;
+  std::vector<int> carried_;                   // (rows)
+  std::vector<int> states_;                    // (seqs)
+  std::vector<int> logit_rows_;                // (logits)
+  std::vector<int> hidden_rows_;               // (rows): all of them; or empty
+  std::vector<kernels::SampleParams> params_;  // (logits)
+  std::vector<int> drawn_;                     // (logits)
+  std::vector<std::span<const int>> result_;   // (seqs)
   Batch batch_;
 };
 

@@ -7,6 +7,7 @@
 // Gloeckle et al. 2024, https://arxiv.org/abs/2404.19737; DeepSeek-V3, https://arxiv.org/abs/2412.19437, section 2.2
 #include <vector>
 
+#include "atom/engine/batch_rows.hpp"
 #include "atom/engine/proposer.hpp"
 
 namespace atom::engine {
@@ -21,18 +22,17 @@ class MtpProposer final : public Proposer {
   void propose(const Batch& batch, std::span<Drafting> step) noexcept override;
 
  private:
-  void clear() noexcept;
+  void begin(int pages) noexcept;
   void add(const Drafting& part, int first, std::span<const int> tokens, int hidden) noexcept;
   void wants_logits(int index) noexcept;
   void run(std::span<Drafting> step) noexcept;
 
   StepModel& model_;
-  std::vector<int> tokens_, positions_, slots_, hidden_from_;  // (rows)
-  std::vector<int> table_;                                     // (seqs, stride)
-  std::vector<int> first_row_, context_;                       // (seqs + 1), (seqs)
-  std::vector<int> logit_rows_, drawn_;                        // (seqs): of those that draft
-  std::vector<int> drafting_;                                  // (seqs): which they are
-  std::vector<kernels::SampleParams> likeliest_;               // (seqs)
+  BatchRows rows_;
+  std::vector<int> hidden_from_;                  // (rows)
+  std::vector<int> logit_rows_, drawn_;           // (seqs): of those that draft
+  std::vector<int> drafting_;                     // (seqs): which they are
+  std::vector<kernels::SampleParams> likeliest_;  // (seqs)
   Batch batch_;
 };
 
