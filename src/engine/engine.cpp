@@ -237,7 +237,10 @@ void LLMEngine::State::launch(std::span<const Scheduled> step) noexcept {
   for (const Scheduled& part : step)
     if (part.draws()) launched.push_back(part.sequence);
   collect();
-  for (const Scheduled& part : scheduler.step()) settle(part, std::span(unknown).first(part.draws()));
+  for (const Scheduled& part : scheduler.step()) {
+    settle(part, std::span(unknown).first(part.draws()));
+    if (part.draws()) start_followers(*part.sequence);  // the prompt's pages are named
+  }
   pending.swap(launched);
   for (std::size_t row = 0; row < pending.size(); ++row)
     if (pending[row]) pending[row]->carried = static_cast<int>(row);
