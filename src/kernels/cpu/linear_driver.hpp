@@ -38,7 +38,7 @@ inline constexpr Choices choices<bf16, bf16> = {always(avx2::bf16_bf16), always(
                                                 Choice{&avx512_bf16::bf16_bf16, &amx::bf16_bf16, 4}};
 template <>
 inline constexpr Choices choices<int8, int8> = {always(avx2::int8_int8), always(avx512::int8_int8), always(avx512_bf16::int8_int8),
-                                                Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 9}};
+                                                Choice{&avx512_bf16::int8_int8, &amx::int8_int8, 6}};
 
 template <class W> constexpr int weight_blocks(int in) {
   return static_cast<int>((in * std::ptrdiff_t{sizeof(W)} + block_bytes - 1) / block_bytes);
