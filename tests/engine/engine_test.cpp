@@ -15,22 +15,9 @@ using fake::fake_eos;
 using fake::fake_other_end;
 using fake::FakeModel;
 using fake::FakeShape;
+using fake::greedy;
+using fake::prompt_of;
 using Ids = std::vector<int>;
-
-/// A long answer that nothing ends early.
-SamplingParams greedy(int max_tokens) {
-  SamplingParams p;
-  p.temperature = 0;
-  p.max_tokens = max_tokens;
-  p.ignore_eos = true;
-  return p;
-}
-
-Ids prompt_of(int n, int salt = 0) {
-  Ids ids(static_cast<std::size_t>(n));
-  for (int i = 0; i < n; ++i) ids[static_cast<std::size_t>(i)] = (i * 7 + salt) % 24;
-  return ids;
-}
 
 Ids alone(const Ids& prompt, SamplingParams p, int index = 0) {
   if (!p.seed) p.seed = 0;

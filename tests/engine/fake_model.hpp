@@ -326,4 +326,19 @@ inline RequestOutput oracle(const std::vector<int>& prompt, const SamplingParams
   return out;
 }
 
+/// A long answer that nothing ends early.
+inline SamplingParams greedy(int max_tokens) {
+  SamplingParams p;
+  p.temperature = 0;
+  p.max_tokens = max_tokens;
+  p.ignore_eos = true;
+  return p;
+}
+
+inline std::vector<int> prompt_of(int n, int salt = 0) {
+  std::vector<int> ids(static_cast<std::size_t>(n));
+  for (int i = 0; i < n; ++i) ids[static_cast<std::size_t>(i)] = (i * 7 + salt) % 24;
+  return ids;
+}
+
 }  // namespace atom::engine::fake
