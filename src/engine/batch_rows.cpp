@@ -1,7 +1,6 @@
 #include "atom/engine/batch_rows.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "atom/core/error.hpp"
 #include "atom/engine/block_manager.hpp"

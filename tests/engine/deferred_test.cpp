@@ -7,16 +7,12 @@
 namespace atom::engine {
 namespace {
 
+using fake::alone;
 using fake::FakeModel;
 using fake::FakeShape;
 using fake::greedy;
 using fake::prompt_of;
 using Ids = std::vector<int>;
-
-Ids alone(const Ids& prompt, SamplingParams p, int index = 0) {
-  if (!p.seed) p.seed = 0;
-  return fake::oracle(prompt, p, index, {}, {}, 256).token_ids;
-}
 
 struct Deferred : testing::Test {
   FakeModel model{{.defers = true}};

@@ -11,6 +11,7 @@
 namespace atom::engine {
 namespace {
 
+using fake::alone;
 using fake::fake_eos;
 using fake::fake_other_end;
 using fake::FakeModel;
@@ -18,11 +19,6 @@ using fake::FakeShape;
 using fake::greedy;
 using fake::prompt_of;
 using Ids = std::vector<int>;
-
-Ids alone(const Ids& prompt, SamplingParams p, int index = 0) {
-  if (!p.seed) p.seed = 0;
-  return fake::oracle(prompt, p, index, {}, {fake_eos}, 256).token_ids;
-}
 
 struct EngineFixture : testing::Test {
   FakeModel model;

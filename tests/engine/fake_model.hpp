@@ -341,4 +341,10 @@ inline std::vector<int> prompt_of(int n, int salt = 0) {
   return ids;
 }
 
+/// What nobody else's presence may change: a prompt's answer from a model and an engine of default shape.
+inline std::vector<int> alone(const std::vector<int>& prompt, SamplingParams p, int index = 0) {
+  if (!p.seed) p.seed = 0;
+  return oracle(prompt, p, index, {}, {fake_eos}, 256).token_ids;
+}
+
 }  // namespace atom::engine::fake

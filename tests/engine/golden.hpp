@@ -122,4 +122,12 @@ struct Golden {
 /// So many rows are enough for the reference, which is slow: three pages.
 inline std::size_t rows_for(std::string_view backend) { return backend == "ref" ? 40 : 1000; }
 
+/// A published checkpoint on the emulator's GPU, in two steps.
+inline void expect_golden_logits(const char* name, const Registry& emulated) {
+  const std::string dir = dir_of(name);
+  const Golden golden(dir);
+  auto o = options(dir, "emu", DType::bf16, 1, 40);
+  EXPECT_LE(golden.of_sure_rows(0.02f, all_logits(o, golden.ids, emulated)).relative, 2e-2);
+}
+
 }  // namespace atom::test

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <numeric>
+#include <random>
 #include <string>
 
 #include "atom/ops/attention_cpu.hpp"
@@ -124,6 +126,36 @@ template <class K, kernels::AttnFlags F> void check_windows(int group) {
     B(2 * group, 2, {{1, 1}, {1, 16}, {1, 17}, {1, 129}, {1, 144}, {1, 145}, {1, 513}, {1, 1200}, {0, 30}, {20, 50}}, 1, window)
         .check();
   }
+}
+
+/// Every backend writes the pages that Ref does, bit for bit, and nothing beside. qkv: (rows, (2 + 2 kv_heads) D), two heads of q.
+template <class Kv, int D, class T>
+void check_kv_write(const std::vector<T>& qkv, int rows, int kv_heads, typename kernels::KvLayout<Kv, D>::element before = {}) {
+  using op = kernels::kv_write<T, Kv, D>;
+  using layout = kernels::KvLayout<Kv, D>;
+  const int ld = (2 + 2 * kv_heads) * D, pages = rows / layout::page + 2;
+  std::vector<int> slots(static_cast<std::size_t>(pages * layout::page));
+  std::iota(slots.begin(), slots.end(), 0);
+  std::shuffle(slots.begin(), slots.end(), std::mt19937(4));
+  const std::vector<typename layout::element> untouched(layout::elements(static_cast<std::size_t>(pages), kv_heads), before);
+  const auto written = [&]<class B>(B, typename B::stream stream) {
+    auto k = untouched, v = untouched;
+    run_on<op, B>(stream,
+                  {qkv.data() + 2 * D, qkv.data() + (2 + kv_heads) * D, k.data(), v.data(), slots.data(), rows, kv_heads, ld});
+    return std::pair{std::move(k), std::move(v)};
+  };
+  const auto want = written(Ref{}, {});
+  const auto expect = [&](const auto& got) {
+    EXPECT_TRUE(identical(got.first, want.first));
+    EXPECT_TRUE(identical(got.second, want.second));
+  };
+  at_every_level([&] { expect(written(Cpu{}, pool(2))); });
+  if constexpr (D % 64 == 0)  // GPUs have no other heads
+    on_every_wave([&]<class B>(B backend, typename B::stream machine) {
+      auto got = written(backend, machine);
+      expect(got);
+      return got.second;
+    });
 }
 
 }  // namespace atom::test

@@ -75,10 +75,7 @@ TEST(QuantisedCache, ScalesLieBehindTheRowsOfTheirPage) {
 }
 
 template <class Kv, int D> void check_write(int rows, int kv_heads) {
-  using op = kernels::kv_write<bf16, Kv, D>;
-  using layout = kernels::KvLayout<Kv, D>;
-  using element = typename layout::element;
-  const int ld = (2 + 2 * kv_heads) * D, pages = rows / layout::page + 2;
+  const int ld = (2 + 2 * kv_heads) * D;
   auto qkv = noise<bf16>(static_cast<std::size_t>(rows) * static_cast<std::size_t>(ld), 3);
   for (int r = 0; r < rows; ++r)  // rows of every size, with what is special in some
     for (int i = 0; i < ld; ++i) {
@@ -89,32 +86,7 @@ template <class Kv, int D> void check_write(int rows, int kv_heads) {
       if (r % 7 == 4 && i % 31 == 7) x = bf16(INFINITY);
       if (r % 7 == 5) x = bf16(std::ldexp(was, -(i % 16)));  // from large to what becomes subnormal
     }
-  std::vector<int> slots(static_cast<std::size_t>(pages * layout::page));
-  std::iota(slots.begin(), slots.end(), 0);
-  std::shuffle(slots.begin(), slots.end(), std::mt19937(4));
-  std::vector<element> k(layout::elements(static_cast<std::size_t>(pages), kv_heads)), v = k;
-  typename op::args args{qkv.data() + 2 * D, qkv.data() + (2 + kv_heads) * D, k.data(), v.data(), slots.data(), rows, kv_heads, ld};
-  run_on<op, Ref>({}, args);
-  at_every_level([&] {
-    std::vector<element> cpu_k(k.size()), cpu_v = cpu_k;
-    auto cpu_args = args;
-    cpu_args.k_pages = cpu_k.data();
-    cpu_args.v_pages = cpu_v.data();
-    run_on<op, Cpu>(pool(2), cpu_args);
-    EXPECT_TRUE(identical(cpu_k, k));
-    EXPECT_TRUE(identical(cpu_v, v));
-  });
-  if constexpr (HasKernel<op, Emu<32>>)
-    on_every_wave([&]<class B>(B, typename B::stream machine) {
-      std::vector<element> emu_k(k.size()), emu_v = emu_k;
-      auto emu_args = args;
-      emu_args.k_pages = emu_k.data();
-      emu_args.v_pages = emu_v.data();
-      run_on<op, B>(machine, emu_args);
-      EXPECT_TRUE(identical(emu_k, k));
-      EXPECT_TRUE(identical(emu_v, v));
-      return emu_v;
-    });
+  check_kv_write<Kv, D>(qkv, rows, kv_heads);
 }
 TEST(QuantisedCache, WritesEqualReference) {
   for (int rows : {0, 1, 37, 200}) {

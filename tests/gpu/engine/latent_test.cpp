@@ -25,12 +25,7 @@ const Registry& emulated() {
 }
 
 class Latent : public testing::TestWithParam<const char*> {};
-TEST_P(Latent, LogitsMatch) {
-  const std::string dir = test::dir_of(GetParam());
-  const test::Golden golden(dir);
-  auto o = test::options(dir, "emu", DType::bf16, 1, 40);  // two steps
-  EXPECT_LE(golden.of_sure_rows(0.02f, test::all_logits(o, golden.ids, emulated())).relative, 2e-2);
-}
+TEST_P(Latent, LogitsMatch) { test::expect_golden_logits(GetParam(), emulated()); }
 INSTANTIATE_TEST_SUITE_P(Hf, Latent, testing::Values("deepseek_v2", "deepseek_v3"),
                          [](const auto& test) { return std::string(test.param); });
 

@@ -28,12 +28,7 @@ const Registry& emulated() {
 
 class Mixture : public testing::TestWithParam<const char*> {};
 
-TEST_P(Mixture, LogitsMatch) {
-  const std::string dir = test::dir_of(GetParam());
-  const test::Golden golden(dir);
-  auto o = test::options(dir, "emu", DType::bf16, 1, 40);  // two steps
-  EXPECT_LE(golden.of_sure_rows(0.02f, test::all_logits(o, golden.ids, emulated())).relative, 2e-2);
-}
+TEST_P(Mixture, LogitsMatch) { test::expect_golden_logits(GetParam(), emulated()); }
 INSTANTIATE_TEST_SUITE_P(Hf, Mixture, testing::Values("mixtral", "qwen3_moe", "glm4_moe", "gpt_oss"),
                          [](const auto& test) { return std::string(test.param); });
 
