@@ -104,6 +104,32 @@ TEST(Sample, LongRows) {
   }
 }
 
+// Cuts among tokens that look alike, in all sizes that a GPU treats on their own: compared each with each, divided first, listed,
+// or too many to be listed.
+TEST(Sample, CutsAmongTies) {
+  constexpr int vocab = 10001, most_listed = 2433;
+  for (const int equal : {128, 129, most_listed, most_listed + 1})
+    for (SampleParams p : {SampleParams{.temperature = 1, .top_k = equal / 2}, SampleParams{.temperature = 3, .top_p = 0.6f}}) {
+      p.seed = static_cast<std::uint64_t>(equal);
+      SCOPED_TRACE(testing::Message() << equal << " equal, top_k " << p.top_k);
+      Rows r = same_params(1, vocab, 1, p);
+      std::fill(r.logits.begin(), r.logits.end(), -INFINITY);
+      for (int i = 0; i < equal; ++i) r.logits[static_cast<std::size_t>((i * 37 + 5) % vocab)] = 0.75f;
+      r.check();
+    }
+}
+TEST(Sample, CutsAmongNeighbours) {
+  for (SampleParams p :
+       {SampleParams{.temperature = 1, .top_p = 0.5f}, SampleParams{.temperature = 1, .top_k = 5000, .min_p = 0.36f},
+        SampleParams{.temperature = 100, .top_k = 7000, .top_p = 0.9f}}) {
+    Rows r = same_params(1, 10001, 1e-3f, p);  // of both signs: keys far apart, weights in two bins
+    for (std::size_t i = 0; i < r.logits.size(); i += 50) r.logits[i] = i % 100 == 0 ? 0.0f : -0.0f;
+    r.check();
+    r.logits[77] = 1;
+    r.check();
+  }
+}
+
 TEST(Sample, MaskedAndEqualLogits) {
   for (const SampleParams p :
        {SampleParams{.temperature = 0}, SampleParams{.temperature = 1}, SampleParams{.temperature = 1, .top_k = 5},

@@ -132,6 +132,7 @@ ATOM_DEVICE float log(float x) { return __builtin_logf(x); }
 ATOM_DEVICE float sqrt(float x) { return __builtin_sqrtf(x); }
 ATOM_DEVICE float rint(float x) { return __builtin_rintf(x); }
 ATOM_DEVICE float abs(float x) { return __builtin_fabsf(x); }
+ATOM_DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 ATOM_DEVICE float max(float a, float b) { return __builtin_fmaxf(a, b); }
 ATOM_DEVICE float min(float a, float b) { return __builtin_fminf(a, b); }
 #else
@@ -151,6 +152,7 @@ ATOM_DEVICE float log(float x) { return ::logf(x); }
 ATOM_DEVICE float sqrt(float x) { return ::sqrtf(x); }
 ATOM_DEVICE float rint(float x) { return ::rintf(x); }
 ATOM_DEVICE float abs(float x) { return ::fabsf(x); }
+ATOM_DEVICE float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
 ATOM_DEVICE float max(float a, float b) { return ::fmaxf(a, b); }
 ATOM_DEVICE float min(float a, float b) { return ::fminf(a, b); }
 #endif
