@@ -311,6 +311,7 @@ template <class B> void everything() {
     sample<B>(rows, vocab, {.temperature = 1, .top_k = 1});
     sample<B>(rows, vocab, {.temperature = 1, .top_p = 1e-6f});
     sample<B>(rows, vocab, {.temperature = 6, .top_k = 5000, .top_p = 0.9f});
+    sample<B>(rows, vocab, {.temperature = 100, .top_p = 0.9f, .min_p = 0.9f});
   }
   const std::vector<PagedBatch::Sequence> decode = {{1, 1}, {1, 7}, {0, 0}, {1, 16}, {1, 17}, {1, large ? 1200 : 150},
                                                     {0, 3}, {1, 33}};

@@ -7,7 +7,7 @@
 
 namespace atom {
 
-/// No row is sorted: `sorted` is not used, and `order` is scratch of scratch_ints(). A vocabulary has at most 2^20 tokens.
+/// No row is sorted: `sorted` is not used, and `order` is scratch of scratch_ints(). A vocabulary has fewer than 2^20 tokens.
 template <gpu::Target B> struct impl<kernels::sample, B> {
   /// Ints that `order` points to, aligned to 8 bytes; never more than rows x vocab.
   static std::size_t scratch_ints(int rows, int vocab) noexcept;
