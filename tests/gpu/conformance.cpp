@@ -332,6 +332,8 @@ template <class B> void everything() {
     }
     attention<B, bf16, Fp8, 128>(2 * group, 2, decode, true);
     attention<B, bf16, Fp8, 128, windowed>(2 * group, 2, mixed, true, 40);
+    attention<B, bf16, Fp8, 64, windowed>(2 * group, 2, decode, true, 100);
+    attention<B, bf16, Int8, 128>(group, 1, decode, true);
     attention<B, bf16, Int8, 64>(2 * group, 2, decode, true);
     attention<B, bf16, Int8, 64>(group, 1, mixed, true);
     attention<B, float, float, 64>(2 * group, 2, mixed);

@@ -144,9 +144,10 @@ template <class Kv, int D, class B, class Args> void prefill(typename B::stream 
 }
 
 /// As many blocks as the device runs at once share the rows. Where whole rows come out even, only long contexts are cut; else few
-/// rows are cut into short chunks. What waits for its copies gains nothing from a second stage.
+/// rows are cut into short chunks. Codes are half the bytes: twice the stages. Where copies are waited for when they are made, a
+/// second stage gains nothing.
 template <class Kv, int D, int Heads, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
-  constexpr int stages = gpu::wave_of<B> == 64 || kernels::has_scales<Kv> ? 1 : 2;
+  constexpr int stages = gpu::wave_of<B> == 64 ? 1 : kernels::has_scales<Kv> ? 4 : 2;
   using K = gpu::DecodeAttention<Kv, D, Heads, stages>;
   using KArgs = gpu::DecodeArgs<Args>;
   const int slots = row_each ? a.rows : a.seqs, parts = gpu::ceil_div(a.heads / a.kv_heads, Heads), heads = a.kv_heads * parts;

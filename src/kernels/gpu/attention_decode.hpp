@@ -6,7 +6,7 @@
 // last, and neighbouring blocks have the heads of one page, which lie side by side. What a chunk's answer is does not depend on who
 // works it out. The query heads of a KV head are rows of the matrix unit, so every key is read once. A wave has its own pages and
 // its own stages, and waits for nobody until a chunk's end.
-#include "attention_tile.hpp"
+#include "attention_pages.hpp"
 
 namespace atom::gpu {
 
@@ -23,19 +23,18 @@ template <class A> struct DecodeArgs {
 template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
   using Args = DecodeArgs<kernels::AttentionArgs<bf16, Kv>>;
   using layout = kernels::KvLayout<Kv, D>;
-  using element = typename layout::element;
-  static constexpr int waves = 4, page = layout::page, vectors = D / 8, channels = D / 16, at_once = 32;
+  static constexpr int waves = 4, page = layout::page, channels = D / 16, at_once = 32;
   static constexpr bool starts_early = true;
   static constexpr int threads(int wave) { return waves * wave; }
-  using Pages = swizzled<bf16, Stages * waves * 2 * page, D>;  // a stage: a wave's page of keys, then of values
-  using Answers = array<float, waves * Heads, D>;              // of a chunk, wave by wave
+  using Pages = StagedPages<Kv, D, Stages, waves>;
+  using Answers = array<float, waves * Heads, D>;  // of a chunk, wave by wave, in the order of the products' columns
   struct Apart {
-    Pages kv;
+    typename Pages::Shared pages;
     Answers o;
   };
   struct Together {
     union {
-      Pages kv;
+      typename Pages::Shared pages;
       Answers o;
     };
   };
@@ -71,24 +70,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
         if (held_slot != r.slot || next.quad < held || next.quad >= held + W) look_up();
         const int left = r.visible - (r.first + next.quad * waves + wave) * page;
         const int of_cache = cta.shfl(index, next.quad - held);
-        const std::size_t at = layout::at(of_cache, kv_head, 0, a.kv_heads);
-        const int row = (to * waves + wave) * 2 * page;
-        if constexpr (kernels::has_scales<Kv>) {
-          const auto decode = [&](int to_row, const element* pages) {
-            decode_rows<element, D, page, W>(s.kv, to_row, static_cast<unsigned>(lane), [&](int t) -> CodedRow<element> {
-              return {pages + at + t * D, pages + layout::scale_at(of_cache, kv_head, t, a.kv_heads), t < left};
-            });
-          };
-          if (left > 0) decode(row, a.k_pages), decode(row + page, a.v_pages);
-        } else {
-          const auto copy = [&](int to_row, const bf16* from) {  // keys, then values: neighbours together
-            ATOM_UNROLL for (int i = lane; i < page * vectors; i += W) {
-              const int t = i / vectors, c = i % vectors * 8;
-              copy_async<8>(s.kv, to_row + t, c, from + (t < left ? t * D + c : 0), t < left);
-            }
-          };
-          if (left > 0) copy(row, a.k_pages + at), copy(row + page, a.v_pages + at);
-        }
+        if (left > 0) Pages::fetch(cta, s.pages, to, a, {layout::at(of_cache, kv_head, 0, a.kv_heads), left});
         step(next, args);
       }
       commit_copies();
@@ -105,22 +87,22 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     int slot = -1;
     for (int from = 0; use.left > 0; from = from + 1 == Stages ? 0 : from + 1) {
       const Row& r = use.row;
-      if (r.slot != slot) load_queries(cta, q, a, r.row, head0, here);
+      if (r.slot != slot)
+        ATOM_UNROLL for (int c = 0; c < channels; ++c) q[c] = Pages::query(cta, row_of(a.q, r.row, a.ldq) + head0 * D, c, here);
       slot = r.slot;
       fetch();
       wait_copies<Stages - 1>();
       cta.wave_sync();
-      const int token = (r.first + use.quad * waves + wave) * page, at = (from * waves + wave) * 2 * page;
+      const int token = (r.first + use.quad * waves + wave) * page;
       if (token < r.visible) {
         FragOut<W> score[1];
-        ATOM_UNROLL for (int c = 0; c < channels; ++c) mma_carried(cta, score[0], q[c], load_b(cta, s.kv, at, 16 * c));
+        Pages::scores(cta, s.pages, from, q, score[0]);
         if (token + page > r.visible || token < r.least) ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
             const int t = token + T::carried(lane, i).col;
             if (t >= r.visible || t < r.least) score[0].v[i] = -INFINITY;
           }
         softmax.add(cta, score, o, a.scale * log2e);
-        const FragIn<W> p = carry(score[0]);
-        ATOM_UNROLL for (int c = 0; c < channels; ++c) mma_carried(cta, o[c], p, load_b_transposed(cta, s.kv, at + page, 16 * c));
+        Pages::values(cta, s.pages, from, r.visible - token, score[0], o);
       }
       cta.wave_sync();
       if (use.quad + 1 == use.end) {
@@ -207,17 +189,6 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     return w;
   }
 
-  template <class Cta, int W>
-  ATOM_DEVICE static void load_queries(Cta& cta, FragIn<W> (&q)[channels], const auto& a, int row, int head0, int here) {
-    using T = Tile<W>;
-    ATOM_UNROLL for (int c = 0; c < channels; ++c) ATOM_UNROLL for (int i = 0; i < T::n; i += T::run) {
-      const At at = T::a(cta.lane(), i);
-      vec<bf16, T::run> x{};
-      if (at.row < here) x = load<T::run>(row_of(a.q, row, a.ldq) + (head0 + at.row) * D + 16 * c + at.col);
-      ATOM_UNROLL for (int j = 0; j < T::run; ++j) q[c].v[i + j] = x.v[j];
-    }
-  }
-
   /// A wave's answer for a chunk.
   template <class Cta, int W>
   ATOM_DEVICE static void keep(Cta& cta, Shared& s, Softmax<W>& softmax, const FragOut<W> (&o)[channels], int here) {
@@ -240,13 +211,13 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
   template <class Cta> ATOM_DEVICE static void answer(Cta& cta, Shared& s, const Args& args, const Walk& w, int head0, int here) {
     const auto& a = args.a;
     for (int i = cta.thread(); i < here * D; i += cta.threads()) {
-      const int h = i / D, c = i % D;
+      const int h = i / D, c = Pages::template channel<Cta::wave>(i % D);
       float best = s.top.get(0, h), total = 0, value = 0;
       for (int v = 1; v < waves; ++v) best = max(best, s.top.get(v, h));
       for (int v = 0; v < waves; ++v) {
         const float share = fast_exp2(s.top.get(v, h) - best);
         total += share * s.sum.get(v, h);
-        value += share * s.o.get(v * Heads + h, c);
+        value += share * s.o.get(v * Heads + h, i % D);
       }
       if (w.row.chunks == 1) {
         total += sink_share(a.sinks, head0 + h, best);

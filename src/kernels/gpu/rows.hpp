@@ -86,6 +86,35 @@ template <class E> ATOM_DEVICE float number(E x) {
     return static_cast<float>(x);
 }
 
+/// Four codes of one word as what they stand for, exactly: those in bytes 0 and 2, then those in 1 and 3.
+template <class E> ATOM_DEVICE vec<bf16, 4> spread(std::uint32_t codes) {
+#if ATOM_GPU_NVIDIA
+  struct Pairs {
+    std::uint32_t of[2];
+  } y;
+  ATOM_UNROLL for (int odd = 0; odd < 2; ++odd) {
+    std::uint32_t x, factor, summand;
+    if constexpr (std::is_same_v<E, int8>) {  // 128 and the lower seven bits, less 128, or 256 for what is negative
+      const std::uint32_t code = codes >> 8 * odd;
+      x = (code & 0x007f007f) | 0x43004300, factor = 0x3f803f80, summand = (code & 0x00800080) | 0xc300c300;
+    } else {  // as bf16 of the same bits, whose exponents begin 120 lower
+      x = odd ? (codes & 0x80008000) | (codes >> 4 & 0x07f007f0) : (codes << 8 & 0x80008000) | (codes << 4 & 0x07f007f0);
+      factor = 0x7b807b80, summand = 0x80008000;
+    }
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(y.of[odd]) : "r"(x), "r"(factor), "r"(summand));
+  }
+  return std::bit_cast<vec<bf16, 4>>(y);
+#else
+  constexpr int at[4] = {0, 2, 1, 3};
+  vec<bf16, 4> y;
+  ATOM_UNROLL for (int i = 0; i < 4; ++i) {
+    const float x = number(std::bit_cast<E>(static_cast<std::uint8_t>(codes >> 8 * at[i])));
+    y.v[i].raw = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16);
+  }
+  return y;
+#endif
+}
+
 /// What is left of a row that a fused kernel quantises: value(c) gives N of its numbers, twice.
 template <int N, class Cta, class Tops, class Value>
 ATOM_DEVICE void quantize_row(Cta& cta, int8* q, float* scale, int cols, Tops& tops, Value value) {
