@@ -22,18 +22,52 @@ if(ATOM_GPU STREQUAL cuda)
   find_path(ATOM_GPU_INCLUDE cuda_runtime_api.h HINTS ${cuda_root}/include REQUIRED)
   find_library(ATOM_GPU_RUNTIME cudart_static HINTS ${cuda_root}/lib64 ${cuda_root}/lib REQUIRED)
 elseif(ATOM_GPU STREQUAL hip)
-  set(ATOM_GPU_ARCH gfx90a CACHE STRING "Chips to compile for, e.g. gfx90a;gfx942")
-  find_program(ATOM_HIPCC NAMES hipcc amdclang++ clang++ clang++-22 clang++-19 clang++-15 HINTS ENV ROCM_PATH /opt/rocm PATH_SUFFIXES bin)
+  set(ATOM_GPU_ARCH gfx90a CACHE STRING "Chips to compile for, e.g. gfx90a;gfx942;gfx950")
   find_path(ATOM_GPU_INCLUDE hip/hip_runtime_api.h HINTS ENV ROCM_PATH /opt/rocm PATH_SUFFIXES include)
   find_library(ATOM_GPU_RUNTIME amdhip64 HINTS ENV ROCM_PATH /opt/rocm PATH_SUFFIXES lib lib64)
-  if(NOT ATOM_HIPCC OR NOT ATOM_GPU_INCLUDE OR NOT ATOM_GPU_RUNTIME)
-    message(FATAL_ERROR "ATOM_GPU=hip: needs hipcc or clang (${ATOM_HIPCC}), hip/hip_runtime_api.h (${ATOM_GPU_INCLUDE}) and "
-                        "libamdhip64 (${ATOM_GPU_RUNTIME}); install hipcc and libamdhip64-dev, or set ROCM_PATH, or leave ATOM_GPU off")
+  if(NOT ATOM_GPU_INCLUDE OR NOT ATOM_GPU_RUNTIME)
+    message(FATAL_ERROR "ATOM_GPU=hip: needs hip/hip_runtime_api.h (${ATOM_GPU_INCLUDE}) and libamdhip64 (${ATOM_GPU_RUNTIME}); "
+                        "install libamdhip64-dev, or set ROCM_PATH, or leave ATOM_GPU off")
   endif()
-  set(ATOM_GPU_COMPILE ${ATOM_HIPCC} -x hip -nogpulib -fPIC -isystem ${ATOM_GPU_INCLUDE} -D__HIP_PLATFORM_AMD__)
-  foreach(arch ${ATOM_GPU_ARCH})
-    list(APPEND ATOM_GPU_COMPILE --offload-arch=${arch})
+  # Of the compilers that are here, the first that makes an object for all chips: one may know too few, or lack its lld or bundler.
+  set(flags -x hip -nogpuinc -nogpulib -fPIC -D__HIP_PLATFORM_AMD__ -idirafter ${ATOM_GPU_INCLUDE} -Wno-pass-failed)  # clang 15's
+  list(TRANSFORM ATOM_GPU_ARCH PREPEND --offload-arch= OUTPUT_VARIABLE chips)
+  set(probe ${CMAKE_BINARY_DIR}/CMakeFiles/probe.hip)
+  file(CONFIGURE OUTPUT ${probe} CONTENT [[
+#if !defined(__HIP_DEVICE_COMPILE__)
+#include <hip/hip_runtime_api.h>
+#endif
+__attribute__((global)) void probe(int* p) { *p = 1; }
+]])
+  set(ATOM_HIPCC "" CACHE STRING "Compiler of device kernels; empty: the first that makes objects for all chips")
+  set(candidates ${ATOM_HIPCC})
+  if(NOT candidates)
+    set(candidates hipcc amdclang++ clang++ clang++-22 clang++-19 clang++-15)
+  endif()
+  set(refusals)
+  foreach(name ${candidates})
+    find_program(compiler ${name} HINTS ENV ROCM_PATH /opt/rocm PATH_SUFFIXES bin NO_CACHE)
+    if(compiler)
+      set(command ${compiler} ${flags} ${chips})
+      if(NOT name MATCHES "hipcc|amdclang")  # those come with their runtime; what others make by default is too new for some
+        list(APPEND command -mcode-object-version=5)
+      endif()
+      execute_process(COMMAND ${command} -c ${probe} -o ${probe}.o RESULT_VARIABLE failed OUTPUT_QUIET ERROR_VARIABLE said)
+      if(NOT failed)
+        set(ATOM_GPU_COMPILE ${command})
+        break()
+      endif()
+      string(STRIP "${said}" said)
+      string(APPEND refusals "\n${compiler}: ${said}")
+      unset(compiler)
+    endif()
   endforeach()
+  if(NOT ATOM_GPU_COMPILE)
+    message(FATAL_ERROR "ATOM_GPU=hip: no compiler here makes objects for ${ATOM_GPU_ARCH}; install hipcc (gfx90a), or clang-22, lld-22 "
+                        "and clang-tools-22 (gfx90a;gfx942;gfx950), or name one with -DATOM_HIPCC, or other chips with "
+                        "-DATOM_GPU_ARCH, or leave ATOM_GPU off${refusals}")
+  endif()
+  message(STATUS "ATOM_GPU=hip: kernels for ${ATOM_GPU_ARCH} by ${compiler}")
 endif()
 
 # atom_gpu_objects(out file...): compiles kernel sources for the device; `out` receives their objects.

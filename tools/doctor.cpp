@@ -197,8 +197,9 @@ int doctor(const DoctorOptions& o) {
         d.name.c_str(), d.architecture.c_str(), gib(d.memory), gib(d.available), d.most.gbytes, d.most.gflops / 1000,
         d.products.c_str());
   if (devices.empty())
-    std::printf("gpus         none: %s\n",
-                has_gpu_backend(*o.model.builds) ? "no driver answers" : "this build has no GPU backend");
+    std::printf("gpus         none: %s\n", has_gpu_backend(*o.model.builds)
+                                               ? "no driver answers; install the GPU's, or see that this process may use it"
+                                               : "this build has no GPU backend");
   for (const Family& f : families(*o.model.builds))
     std::printf("builds       %s: head_dim %s; weights %s; quant %s; activation %s; backend %s\n", f.name.c_str(),
                 joined(f.head_dims).c_str(), joined(f.weights).c_str(), joined(f.schemes).c_str(), joined(f.activations).c_str(),

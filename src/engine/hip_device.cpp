@@ -22,14 +22,8 @@ struct HipRuntime {
   static void check(const char* where) { gpu::check_launches(where); }
 };
 
-void require_gpu() {
-  if (gpu::device_count() == 0)
-    throw Error("--backend hip: no GPU answers on this machine (" + gpu::driver_says() +
-                "); install its driver, or use --backend cpu");
-}
-
-/// Runs one small kernel: a program made for another chip is told here, before weights are read.
-void require_architecture() {
+/// Runs one small kernel: a driver that is too old for this program is told here, before weights are read.
+void require_kernels() {
   using op = kernels::gather_rows<float>;
   const gpu::Stream stream;
   const gpu::Buffer<float> row(4);
@@ -42,8 +36,8 @@ void require_architecture() {
     stream.wait();
   } catch (const Error& e) {
     const gpu::Device d = gpu::device();
-    throw Error("--backend hip: this program's kernels are for " + std::string(gpu::compiled_for()) + ", the GPU is " + d.name +
-                ", " + d.architecture + " (" + e.what() + "); configure with -DATOM_GPU_ARCH for it, or use --backend cpu");
+    throw Error("--backend hip: kernels for " + std::string(gpu::compiled_for()) + " do not start on " + d.name + ", " +
+                d.architecture + " (" + e.what() + "); install a newer driver, or use --backend cpu");
   }
 }
 
@@ -56,7 +50,7 @@ std::vector<DeviceInfo> list() {
   return all;
 }
 std::size_t available() {
-  require_gpu();
+  gpu::require_device();
   return gpu::free_memory(0);
 }
 gpu::Gemm gemm_of(const DeviceRequest& r) {
@@ -68,8 +62,8 @@ std::size_t plan(const DeviceRequest& r, const model::ParamTable& table, const W
   return GpuDevice<HipRuntime>::plan(r, table, weights, use) + Block::rounded(workspace);
 }
 std::unique_ptr<Device> open(const DeviceRequest& r) {
-  require_gpu();
-  require_architecture();
+  gpu::require_device();
+  require_kernels();
   gpu::use_gemm(gemm_of(r));
   return std::make_unique<GpuDevice<HipRuntime>>(r);
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "atom/core/error.hpp"
+#include "atom/gpu/architecture.hpp"
 
 #include "vendor.hpp"
 
@@ -24,6 +25,12 @@ double products_per_clock(std::string_view architecture) {
   return 0;
 }
 
+/// Until the gate opens, or for a second.
+void hold(void* open) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (!static_cast<std::atomic<bool>*>(open)->load() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
+
 hipStream_t raw(Hip::stream s) { return reinterpret_cast<hipStream_t>(s); }
 
 }  // namespace
@@ -33,11 +40,6 @@ int device_count() noexcept {
   return hipGetDeviceCount(&n) == hipSuccess ? n : 0;
 }
 
-std::string driver_says() {
-  int n = 0;
-  const hipError_t e = hipGetDeviceCount(&n);
-  return e == hipSuccess ? "the driver knows of no device" : hipGetErrorString(e);
-}
 std::string_view compiled_for() noexcept { return ATOM_GPU_ARCH; }
 
 Device device(int index) {
@@ -55,6 +57,20 @@ Device device(int index) {
   d.gbytes = kilohertz(hipDeviceAttributeMemoryClockRate) * 2 * p.memoryBusWidth / 8 * 1e-6;
   d.gflops = kilohertz(hipDeviceAttributeClockRate) * d.multiprocessors * products_per_clock(d.architecture) * 2 * 1e-6;
   return d;
+}
+
+void require_device() {
+  int n = 0;
+  const hipError_t e = hipGetDeviceCount(&n);
+  if (e != hipSuccess || n == 0)
+    throw Error(std::string("gpu: no GPU answers on this machine (") +
+                (e == hipSuccess ? "the driver knows of none" : hipGetErrorString(e)) +
+                "); install its driver, see that this process may use it, or choose --backend cpu");
+  const Device d = device();
+  if (!serves(compiled_for(), d.architecture))
+    throw Error("gpu: this program's kernels are for " + std::string(compiled_for()) + ", the GPU is " + d.name + ", " +
+                d.architecture + "; configure with -DATOM_GPU_ARCH=" + std::string(chip_of(d.architecture)) +
+                ", or choose --backend cpu");
 }
 
 std::size_t free_memory(int index) {
@@ -142,13 +158,7 @@ float Event::milliseconds_since(const Event& earlier) const {
   return ms;
 }
 
-Gate::Gate(Hip::stream stream) : stream_(stream) {
-  const auto hold = [](void* open) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-    while (!static_cast<std::atomic<bool>*>(open)->load() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
-  };
-  check(hipLaunchHostFunc(raw(stream), hold, &open_), "holding a stream");
-}
+Gate::Gate(Hip::stream stream) : stream_(stream) { check(call_host<hold>(raw(stream), &open_), "holding a stream"); }
 Gate::~Gate() {
   open();
   (void)hipStreamSynchronize(raw(stream_));  // nobody waits for open_ any more

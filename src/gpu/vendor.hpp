@@ -37,7 +37,6 @@ constexpr auto hipGraphExecDestroy = cudaGraphExecDestroy;
 constexpr auto hipGraphLaunch = cudaGraphLaunch;
 constexpr auto hipHostFree = cudaFreeHost;
 constexpr auto hipHostMalloc = static_cast<cudaError_t (*)(void**, std::size_t, unsigned)>(cudaHostAlloc);
-constexpr auto hipLaunchHostFunc = cudaLaunchHostFunc;
 constexpr auto hipMalloc = static_cast<cudaError_t (*)(void**, std::size_t)>(cudaMalloc);
 constexpr auto hipMemcpyAsync = cudaMemcpyAsync;
 constexpr auto hipOccupancyMaxActiveBlocksPerMultiprocessor =
@@ -67,12 +66,18 @@ inline cudaError_t launch_early(const void* kernel, dim3 grid, dim3 block, void*
   const cudaLaunchConfig_t config{grid, block, shared, stream, &early, can ? 1u : 0u};
   return cudaLaunchKernelExC(&config, kernel, args);
 }
+/// The host runs F(data) when the stream gets there.
+template <void (*F)(void*)> hipError_t call_host(hipStream_t stream, void* data) { return cudaLaunchHostFunc(stream, F, data); }
 inline std::string architecture_of(const hipDeviceProp_t& p) { return "sm_" + std::to_string(p.major) + std::to_string(p.minor); }
 #else
 #include <hip/hip_runtime_api.h>
 
 inline hipError_t launch_early(const void* kernel, dim3 grid, dim3 block, void** args, std::size_t shared, hipStream_t stream) {
   return hipLaunchKernel(kernel, grid, block, args, shared, stream);
+}
+template <void (*F)(void*)> hipError_t call_host(hipStream_t stream, void* data) {
+  return hipStreamAddCallback(
+      stream, [](hipStream_t, hipError_t, void* p) { F(p); }, data, 0);  // hipLaunchHostFunc is not in 5.2
 }
 inline std::string architecture_of(const hipDeviceProp_t& p) { return p.gcnArchName; }
 #endif

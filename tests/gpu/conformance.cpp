@@ -352,6 +352,7 @@ template <class B> void everything() {
 }  // namespace atom::test
 
 int main(int argc, char** argv) try {
+  atom::test::require_device();
   const std::string_view wish = argc == 2 ? argv[1] : "";
   if (wish == "--small") atom::test::large = false;
   const auto run = [&]<class B>(B) {

@@ -54,6 +54,7 @@ template <> class Side<Hip> {
   std::vector<Return> returns_;
 };
 using Backends = std::tuple<Hip>;
+inline void require_device() { gpu::require_device(); }
 /// body() with own kernels for products of many rows, and with the vendor's library where it is installed.
 template <class Body> void with_each_gemm(Body body) {
   for (const auto which : {gpu::Gemm::own, gpu::Gemm::automatic}) {
@@ -75,6 +76,7 @@ template <int W> class Side<Emu<W>> {
   gpu::emu::Machine machine_{1};
 };
 using Backends = std::tuple<Emu<32>, Emu<64>>;
+inline void require_device() {}
 template <class Body> void with_each_gemm(Body body) { body(); }
 
 #endif

@@ -228,6 +228,7 @@ int main(int argc, char** argv) try {
   std::vector<std::string> parts(argv + 1, argv + argc);
   test::json = std::erase(parts, "--json") > 0;
   const auto wanted = [&](const char* part) { return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end(); };
+  gpu::require_device();
   const gpu::Device d = gpu::device();
   if (!test::json)
     std::printf("%s, %s, %d multiprocessors, %zu MiB, cache %zu MiB; products of many rows: %s\n", d.name.c_str(),

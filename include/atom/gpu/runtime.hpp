@@ -15,9 +15,7 @@ namespace atom::gpu {
 
 /// Devices of this machine; 0 without a driver.
 int device_count() noexcept;
-/// What the driver says, or that there is none, where device_count() is 0.
-std::string driver_says();
-/// The chips that this program's kernels are for: "90a".
+/// The chips that this program's kernels are for: "90a,100a".
 std::string_view compiled_for() noexcept;
 
 struct Device {
@@ -29,6 +27,8 @@ struct Device {
 };
 /// Throws atom::Error where there is no such device.
 Device device(int index = 0);
+/// Throws atom::Error where this machine has no device, or this program no kernels for the first; says what to do.
+void require_device();
 /// Bytes of its memory that nobody has taken.
 std::size_t free_memory(int index = 0);
 
