@@ -318,7 +318,7 @@ template <int N> struct Cta {
 #if ATOM_GPU_AMD
     __builtin_amdgcn_fence(__ATOMIC_ACQ_REL, "agent");
 #else
-    __threadfence();
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");  // __threadfence() is sequentially consistent, and slower
 #endif
   }
   /// Waits until all kernels in front of this one on its stream are done, where a device lets a kernel begin before that.

@@ -27,7 +27,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
   static constexpr bool starts_early = true;
   static constexpr int threads(int wave) { return waves * wave; }
   using Pages = StagedPages<Kv, D, Stages, waves>;
-  using Answers = array<float, waves * Heads, D>;  // of a chunk, wave by wave, in the order of the products' columns
+  using Answers = array<float, waves * Heads, D + 4>;  // of a chunk, wave by wave, in the order of the products' columns
   struct Apart {
     typename Pages::Shared pages;
     Answers o;
@@ -125,9 +125,13 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
   };
   ATOM_DEVICE static Row row_at(const Args& args, int slot) {
     const auto& a = args.a;
-    const int seq = args.by_row ? sequence_of(slot, a.first_row, a.seqs) : slot;
-    const int end = a.first_row[seq + 1], row = args.by_row ? slot : a.first_row[seq];
-    const int visible = a.context[seq] - end + row + 1, least = first_visible(visible - 1, a.window), first = least / page;
+    int seq = slot, begin = a.first_row[slot], end = a.first_row[slot + 1], context = a.context[slot];  // all asked for at once
+    if (args.by_row && (begin != slot || end != slot + 1)) {
+      seq = sequence_of(slot, a.first_row, a.seqs);
+      end = a.first_row[seq + 1], context = a.context[seq];
+    }
+    const int row = args.by_row ? slot : begin;
+    const int visible = context - end + row + 1, least = first_visible(visible - 1, a.window), first = least / page;
     const int quads = ceil_div(ceil_div(visible, page) - first, waves), most = kernels::attention_splits(a.kv_heads);
     return {slot,  row,   seq,   visible,
             least, first, quads, args.by_row || end == row + 1 ? max(1, min(quads / args.least, most)) : 0};
@@ -138,21 +142,25 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     while (r.chunks == 0);
     return r;
   }
-  ATOM_DEVICE static int begin_of(const Row& r, int chunk) { return r.quads * chunk / r.chunks; }
 
   /// The block's way through its chunks.
   struct Walk {
     Row row;
     int chunk, quad, end, left;  // end: of the chunk; left: chunks, this one included
   };
+  /// To the first quad of its chunk: the row's first chunks have one more than the rest.
+  ATOM_DEVICE static void enter(Walk& w) {
+    const int each = w.row.quads / w.row.chunks, longer = w.row.quads - each * w.row.chunks;
+    w.quad = each * w.chunk + min(w.chunk, longer);
+    w.end = w.quad + each + (w.chunk < longer);
+  }
   ATOM_DEVICE static void step(Walk& w, const Args& args) {
     if (++w.quad < w.end || --w.left == 0) return;
     if (++w.chunk == w.row.chunks) {
       w.chunk = 0;
       w.row = row_behind(args, w.row);
     }
-    w.quad = begin_of(w.row, w.chunk);
-    w.end = begin_of(w.row, w.chunk + 1);
+    enter(w);
   }
 
   /// Where this block begins, and how far it goes. Every wave works it out.
@@ -160,8 +168,9 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     constexpr int W = Cta::wave;
     const int lane = cta.lane();
     const auto chunks_of = [&](int slot) { return slot < args.slots ? row_at(args, slot).chunks : 0; };
-    int all = 0;
-    for (int slot = lane; slot - lane < args.slots; slot += W) all += chunks_of(slot);
+    const int firsts = chunks_of(lane);
+    int all = firsts;
+    for (int slot = lane + W; slot - lane < args.slots; slot += W) all += chunks_of(slot);
     for (int m = W / 2; m > 0; m /= 2) all += cta.shfl_xor(all, m);
     const auto first_of = [&](int share) { return all * share / args.shares; };
     int from = first_of(cta.block_y());
@@ -169,7 +178,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     w.left = first_of(cta.block_y() + 1) - from;
     if (w.left == 0) return w;
     for (int first = 0;; first += W) {
-      const int mine = chunks_of(first + lane);
+      const int mine = first == 0 ? firsts : chunks_of(first + lane);
       int sum = mine;  // of this lane's slot and those in front of it
       for (int m = 1; m < W; m *= 2) {
         const int before = cta.shfl(sum, max(lane - m, 0));
@@ -184,8 +193,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
       from -= cta.shfl(sum, W - 1);
     }
     w.chunk = from;
-    w.quad = begin_of(w.row, w.chunk);
-    w.end = begin_of(w.row, w.chunk + 1);
+    enter(w);
     return w;
   }
 
@@ -210,8 +218,9 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
   /// The chunk's answer, from those of its waves: the row's, if it is the only one.
   template <class Cta> ATOM_DEVICE static void answer(Cta& cta, Shared& s, const Args& args, const Walk& w, int head0, int here) {
     const auto& a = args.a;
-    for (int i = cta.thread(); i < here * D; i += cta.threads()) {
-      const int h = i / D, c = Pages::template channel<Cta::wave>(i % D);
+    ATOM_UNROLL for (int j = 0; j < Heads * D; j += Cta::threads()) {
+      const int i = cta.thread() + j, h = i / D, c = Pages::template channel<Cta::wave>(i % D);
+      if (h >= here) continue;
       float best = s.top.get(0, h), total = 0, value = 0;
       for (int v = 1; v < waves; ++v) best = max(best, s.top.get(v, h));
       for (int v = 0; v < waves; ++v) {
@@ -245,28 +254,33 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     constexpr int N = 4;
     const auto& a = args.a;
     const int first = begin.row.slot, last = end.row.slot, vectors_of_row = group * D / N;
-    cta.device_fence();
-    cta.sync();
     for (int base = first; base <= last; base += at_once) {
-      const int slots = min(at_once, last - base + 1);
+      const int slots = min(at_once, last - base + 1), mine = base + cta.thread();
+      int chunks = 0, brought = 0;
       if (cta.thread() < slots) {
-        const Row r = row_at(args, base + cta.thread());
-        const int mine = (r.slot == last ? end.chunk + 1 : r.chunks) - (r.slot == first ? begin.chunk : 0);
-        const int wanted = args.parts * r.chunks;
-        int there = mine;
-        if (mine < wanted) {
-          int* const arrivals = a.arrivals + r.slot * a.kv_heads + kv_head;
-          there = cta.atomic_add(arrivals, mine) + mine;
+        chunks = row_at(args, mine).chunks;
+        brought = (mine == last ? end.chunk + 1 : chunks) - (mine == first ? begin.chunk : 0);
+      }
+      if (base == first) {
+        cta.device_fence();
+        cta.sync();
+      }
+      if (cta.thread() < slots) {
+        const int wanted = args.parts * chunks;
+        int there = brought;
+        if (brought < wanted) {
+          int* const arrivals = a.arrivals + mine * a.kv_heads + kv_head;
+          there = cta.atomic_add(arrivals, brought) + brought;
           if (there == wanted) *arrivals = 0;
         }
-        s.ours.set(cta.thread(), r.chunks > 1 && there == wanted ? r.chunks : 0);
+        s.ours.set(cta.thread(), chunks > 1 && there == wanted ? chunks : 0);
       }
       cta.sync();
       cta.device_fence();
       for (int i = cta.thread(); i < slots * vectors_of_row; i += cta.threads())
-        if (const int chunks = s.ours.get(i / vectors_of_row); chunks > 0) {
+        if (const int parts = s.ours.get(i / vectors_of_row); parts > 0) {
           const int slot = base + i / vectors_of_row, c = i % vectors_of_row * N, row = args.by_row ? slot : a.first_row[slot];
-          combine<N>(a, slot, row, chunks, kv_head * group + c / D, c % D);
+          combine<N>(a, slot, row, parts, kv_head * group + c / D, c % D);
         }
       cta.sync();
     }
@@ -274,7 +288,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
 
   /// N channels of a row's head.
   template <int N> ATOM_DEVICE static void combine(const auto& a, int slot, int row, int chunks, int head, int c) {
-    constexpr int batch = 4, stride = kernels::partial_width(D);  // chunks that are asked for at once
+    constexpr int batch = 8, stride = kernels::partial_width(D);  // chunks that are asked for at once
     const float* from = partial(a, slot, head, 0);
     float best = -INFINITY, total = 0, value[N] = {};
     for (int k = 0; k < chunks; k += batch) {
