@@ -77,9 +77,15 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
       to = to + 1 == Stages ? 0 : to + 1;
     };
     if (use.left > 0) look_up();
+    int asked = 0;  // of the first stages; pages that this step does not write are there before the kernels in front are done
+    const auto written = [&] {
+      const int first = (next.row.first + next.quad * waves + wave) * page;
+      return next.left > 0 && first + page > next.row.fresh && first < next.row.visible;
+    };
+    for (; asked < Stages - 1 && !written(); ++asked) fetch();
     cta.after_previous();
-    if (use.left == 0) return;
-    for (int i = 0; i < Stages - 1; ++i) fetch();
+    if (use.left == 0) return wait_copies<0>();
+    for (; asked < Stages - 1; ++asked) fetch();
 
     FragIn<W> q[channels];
     FragOut<W> o[channels];
@@ -121,6 +127,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
   /// The query of a slot, and how its context is cut: a quad is a page for each wave, a chunk is a number of quads.
   struct Row {
     int slot, row, seq, visible, least;
+    int fresh;                 // the first position that this step writes
     int first, quads, chunks;  // the first page that is seen; no chunks: not this kernel's
   };
   ATOM_DEVICE static Row row_at(const Args& args, int slot) {
@@ -128,13 +135,14 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     int seq = slot, begin = a.first_row[slot], end = a.first_row[slot + 1], context = a.context[slot];  // all asked for at once
     if (args.by_row && (begin != slot || end != slot + 1)) {
       seq = sequence_of(slot, a.first_row, a.seqs);
-      end = a.first_row[seq + 1], context = a.context[seq];
+      begin = a.first_row[seq], end = a.first_row[seq + 1], context = a.context[seq];
     }
     const int row = args.by_row ? slot : begin;
     const int visible = context - end + row + 1, least = first_visible(visible - 1, a.window), first = least / page;
     const int quads = ceil_div(ceil_div(visible, page) - first, waves), most = kernels::attention_splits(a.kv_heads);
-    return {slot,  row,   seq,   visible,
-            least, first, quads, args.by_row || end == row + 1 ? max(1, min(quads / args.least, most)) : 0};
+    return {slot,    row,   seq,
+            visible, least, context - (end - begin),
+            first,   quads, args.by_row || end == row + 1 ? max(1, min(quads / args.least, most)) : 0};
   }
   /// The next row with work; there must be one.
   ATOM_DEVICE static Row row_behind(const Args& args, Row r) {
@@ -172,10 +180,11 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     int all = firsts;
     for (int slot = lane + W; slot - lane < args.slots; slot += W) all += chunks_of(slot);
     for (int m = W / 2; m > 0; m /= 2) all += cta.shfl_xor(all, m);
-    const auto first_of = [&](int share) { return all * share / args.shares; };
-    int from = first_of(cta.block_y());
+    // As many for each block, so that none has one more than it must; the last blocks may have none.
+    const int each = ceil_div(all, args.shares);
+    int from = each * cta.block_y();
     Walk w{};
-    w.left = first_of(cta.block_y() + 1) - from;
+    w.left = max(min(each, all - from), 0);
     if (w.left == 0) return w;
     for (int first = 0;; first += W) {
       const int mine = first == 0 ? firsts : chunks_of(first + lane);
