@@ -129,10 +129,11 @@ template <class B, class Y> void linear(int rows, int out, int in, int padding, 
                        shape({rows, out, in}) + (padding ? " strided" : "") + (with_bias ? " + bias" : ""));
 }
 
-template <class B, class T, int D, bool Norm> void rope(int rows, int heads, int kv_heads, int rotary_dim) {
-  using op = kernels::rope<T, D, kernels::RopeFlags{.qk_norm = Norm}>;
+template <class B, class T, class Kv, int D, bool Norm> void rope_kv_write(int rows, int heads, int kv_heads, int rotary_dim) {
+  using op = kernels::rope_kv_write<T, Kv, D, kernels::RopeFlags{.qk_norm = Norm}>;
+  using layout = kernels::KvLayout<Kv, D>;
   constexpr int positions = 50;
-  const int ld = (heads + 2 * kv_heads) * D + 16;
+  const int ld = (heads + 2 * kv_heads) * D + 16, pages = rows / layout::page + 2;
   auto x = noise<T>(size(rows, ld), 10, 3);
   auto want = x;
   const auto q_norm = noise<float>(D, 11), k_norm = noise<float>(D, 12);
@@ -144,33 +145,44 @@ template <class B, class T, int D, bool Norm> void rope(int rows, int heads, int
       at[0] = std::cos(angle);
       at[rotary_dim / 2] = std::sin(angle);
     }
-  std::vector<int> at;
+  std::vector<int> at, slots(size(pages, layout::page)), arrivals(size(rows, kv_heads), 7), none(arrivals.size());
   for (int r = 0; r < rows; ++r) at.push_back(r * 7 % positions);
-  run_on<op, Ref>(
-      {}, {want.data(), at.data(), table.data(), q_norm.data(), k_norm.data(), rows, heads, kv_heads, ld, rotary_dim, 1e-6f});
-  Side<B> side;
-  run_on<op, B>(side.stream(), {side.out(x), side.in(at), side.in(table), side.in(q_norm), side.in(k_norm), rows, heads, kv_heads,
-                                ld, rotary_dim, 1e-6f});
-  Verdict(side.finish())
-      .close(x, want, Norm ? 16 * ulp<T> : 2e-6f, 2 * ulp<T>)
-      .template say<B>(std::string_view(op::name()), shape({rows, heads, kv_heads, rotary_dim}));
-}
-
-template <class B, class T, class Kv, int D> void kv_write(int rows, int kv_heads) {
-  using op = kernels::kv_write<T, Kv, D>;
-  using layout = kernels::KvLayout<Kv, D>;
-  const int ld = 2 * kv_heads * D, pages = rows / layout::page + 2;
-  const auto kv = noise<T>(size(rows, ld), 14);
-  std::vector<int> slots(size(pages, layout::page));
   std::iota(slots.begin(), slots.end(), 0);
   std::shuffle(slots.begin(), slots.end(), std::mt19937(15));
   std::vector<typename layout::element> k(layout::elements(static_cast<std::size_t>(pages), kv_heads)), v = k, k_want = k,
                                                                                                         v_want = k;
-  run_on<op, Ref>({}, {kv.data(), kv.data() + kv_heads * D, k_want.data(), v_want.data(), slots.data(), rows, kv_heads, ld});
+  const auto args = [&](T* qkv, const int* position, const float* angles, const float* qn, const float* kn, auto* keys, auto* values,
+                        const int* slot, int* arrived) {
+    return typename op::args{{qkv, position, angles, qn, kn, rows, heads, kv_heads, ld, rotary_dim, 1e-6f},
+                             {qkv + heads * D, qkv + (heads + kv_heads) * D, keys, values, slot, rows, kv_heads, ld, arrived}};
+  };
+  run_on<op, Ref>({}, args(want.data(), at.data(), table.data(), q_norm.data(), k_norm.data(), k_want.data(), v_want.data(),
+                           slots.data(), nullptr));
   Side<B> side;
-  const T* from = side.in(kv);
-  run_on<op, B>(side.stream(), {from, from + kv_heads * D, side.out(k), side.out(v), side.in(slots), rows, kv_heads, ld});
-  Verdict(side.finish()).same(k, k_want).same(v, v_want).template say<B>(std::string_view(op::name()), shape({rows, kv_heads}));
+  run_on<op, B>(side.stream(), args(side.out(x), side.in(at), side.in(table), side.in(q_norm), side.in(k_norm), side.out(k),
+                                    side.out(v), side.in(slots), side.out(arrivals)));
+  const std::string fault = side.finish();
+  for (int r = 0; r < rows; ++r)  // of k and v, qkv may hold anything
+    std::copy_n(want.begin() + r * ld + heads * D, 2 * kv_heads * D, x.begin() + r * ld + heads * D);
+  const auto rows_of = [&](const auto& cache) {  // what its elements stand for
+    std::vector<float> y;
+    for (int page = 0; page < pages; ++page)
+      for (int h = 0; h < kv_heads; ++h)
+        for (int t = 0; t < layout::page; ++t)
+          for (std::size_t i = 0; i < D; ++i) {
+            y.push_back(static_cast<float>(cache[layout::at(page, h, t, kv_heads) + i]));
+            if constexpr (kernels::has_scales<Kv>) y.back() *= *layout::scale(cache.data(), page, h, t, kv_heads);
+          }
+    return y;
+  };
+  const float off = Norm ? 16 * ulp<T> : 2e-6f;
+  Verdict verdict(fault);
+  verdict.close(x, want, off, 2 * ulp<T>).close(rows_of(v), rows_of(v_want), 0, 0).same(arrivals, none);
+  if constexpr (kernels::has_scales<Kv>)
+    verdict.close(rows_of(k), rows_of(k_want), 0.2f, 0.13f);  // the next code
+  else
+    verdict.close(rows_of(k), rows_of(k_want), off, 2 * std::max(ulp<T>, ulp<Kv>));
+  verdict.template say<B>(std::string_view(op::name()), shape({rows, heads, kv_heads, rotary_dim}));
 }
 
 constexpr kernels::AttnFlags all_keys{}, windowed{.window = true, .sinks = true};
@@ -288,20 +300,15 @@ template <class B> void everything() {
         linear<B, bf16>(rows, 1, 1, 0, bias);
       }
   });
-  rope<B, bf16, 128, false>(large ? 100 : 5, 14, 2, 128);
-  rope<B, bf16, 128, true>(large ? 100 : 5, 16, 8, 128);
-  rope<B, bf16, 64, false>(9, 4, 2, 24);
-  rope<B, bf16, 64, true>(9, 4, 2, 64);
-  rope<B, float, 64, false>(9, 4, 2, 50);
-  rope<B, float, 128, true>(9, 3, 1, 32);
-  kv_write<B, bf16, bf16, 128>(37, 8);
-  kv_write<B, bf16, bf16, 64>(37, 2);
-  kv_write<B, bf16, Int8, 64>(37, 3);
-  kv_write<B, bf16, Int8, 128>(37, 8);
-  kv_write<B, bf16, Fp8, 64>(37, 1);
-  kv_write<B, bf16, Fp8, 128>(37, 5);
-  kv_write<B, float, bf16, 64>(37, 3);
-  kv_write<B, float, float, 64>(1, 2);
+  rope_kv_write<B, bf16, bf16, 128, false>(large ? 100 : 5, 14, 2, 128);
+  rope_kv_write<B, bf16, bf16, 128, true>(large ? 100 : 5, 16, 8, 128);
+  rope_kv_write<B, bf16, bf16, 64, false>(9, 4, 2, 24);
+  rope_kv_write<B, bf16, Int8, 64, true>(9, 4, 2, 64);
+  rope_kv_write<B, bf16, Int8, 128, false>(37, 8, 8, 128);
+  rope_kv_write<B, bf16, Fp8, 64, false>(37, 4, 1, 64);
+  rope_kv_write<B, bf16, Fp8, 128, true>(37, 10, 5, 128);
+  rope_kv_write<B, float, float, 64, false>(9, 4, 2, 50);
+  rope_kv_write<B, float, bf16, 128, true>(9, 3, 1, 32);
   for (int vocab : {1, 17, large ? 151936 : 400}) {
     const int rows = large ? 16 : 3;
     sample<B>(rows, vocab, {.temperature = 0});

@@ -14,8 +14,7 @@ template <Build M> struct LlamaAttention {
 
   void operator()(StepContext auto& ctx, const auto& x, int layer, auto out) const {
     auto f = ctx.frame();
-    auto qkv = qkv_proj(ctx, x);
-    rotate<D>(ctx, qkv);
+    const auto qkv = rotated<D>(qkv_proj(ctx, x));
     o_proj(ctx, attend_layer<M>(ctx, qkv, layer), out);
   }
 };

@@ -14,8 +14,7 @@ template <Build M> struct Qwen3Attention {
 
   void operator()(StepContext auto& ctx, const auto& x, int layer, auto out) const {
     auto f = ctx.frame();
-    auto qkv = qkv_proj(ctx, x);
-    norm_rotate<D>(ctx, qkv, q_norm, k_norm);
+    const auto qkv = rotated<D>(qkv_proj(ctx, x), q_norm, k_norm);
     o_proj(ctx, attend_layer<M>(ctx, qkv, layer), out);
   }
 };

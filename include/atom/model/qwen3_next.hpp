@@ -43,8 +43,7 @@ template <Build M> struct GatedAttention {
     auto f = ctx.frame();
     const auto in = qkvg_proj(ctx, x);
     const int gates = o_proj.weight.cols;
-    norm_rotate<D>(ctx, in, q_norm, k_norm);
-    const auto o = attend<Mha<D>, typename M::kv>(ctx, in, place);
+    const auto o = attend<Mha<D>, typename M::kv>(ctx, rotated<D>(in, q_norm, k_norm), place);
     open_gates(ctx, o, columns(in, in.cols - gates, gates));
     o_proj(ctx, o, out);
   }

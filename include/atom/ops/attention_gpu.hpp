@@ -1,5 +1,5 @@
 #pragma once
-// rope, kv_write and paged_attention on GPU backends: declarations; defined and instantiated in src/kernels/gpu/rope.hip and
+// rope_kv_write and paged_attention on GPU backends: declarations; defined and instantiated in src/kernels/gpu/rope.hip and
 // attention.hip. `context` and the other index arrays of a batch lie in the device's memory.
 #include "atom/ops/attention_op.hpp"
 #include "atom/ops/gpu_types.hpp"
@@ -10,16 +10,11 @@ namespace gpu {
 template <int D, kernels::RopeFlags F> inline constexpr bool rotates = is_head_width<D> && !F.once;
 }
 
-template <gpu::Activation T, int D, kernels::RopeFlags F, gpu::Target B>
+template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, kernels::RopeFlags F, gpu::Target B>
 requires gpu::rotates<D, F>
-struct impl<kernels::rope<T, D, F>, B> {
-  static void run(typename B::stream stream, const typename kernels::rope<T, D, F>::args& a) noexcept;
-};
-
-template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, gpu::Target B>
-requires gpu::is_head_width<D>
-struct impl<kernels::kv_write<T, Kv, D>, B> {
-  static void run(typename B::stream stream, const typename kernels::kv_write<T, Kv, D>::args& a) noexcept;
+struct impl<kernels::rope_kv_write<T, Kv, D, F>, B> {
+  static constexpr bool fuses = true;
+  static void run(typename B::stream stream, const typename kernels::rope_kv_write<T, Kv, D, F>::args& a) noexcept;
 };
 
 /// bf16: prompts in tiles over the matrix unit; a lone row's context is split over blocks where there are partials, into chunks

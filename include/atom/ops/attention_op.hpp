@@ -53,6 +53,27 @@ template <class T, class Kv, int D> struct kv_write {
   }
 };
 
+/// Both in one launch: q heads are turned where they lie, k heads on their way to the cache. What qkv then holds of k is not said.
+template <class T, class Kv, int D, RopeFlags F> struct rope_kv_write {
+  using rope = kernels::rope<T, D, F>;
+  using write = kernels::kv_write<T, Kv, D>;
+  struct args {
+    typename rope::args turn;
+    typename write::args store;  // k and v lie in turn.qkv, and so many rows are turned
+  };
+  static constexpr Name name() {
+    return {F.once ? "once_" : "", F.qk_norm ? "qk_norm_rope_kv_write<" : "rope_kv_write<", type_name<T>, ",", CacheRow<Kv>::name(),
+            ",", name_of_int(D), ">"};
+  }
+  static constexpr Cost cost(const args& a) {
+    const double k = double(a.turn.rows) * a.turn.kv_heads * D * sizeof(T);  // written by the one, read by the other
+    Cost c = rope::cost(a.turn);
+    c += write::cost(a.store);
+    c.bytes -= 2 * k;
+    return c;
+  }
+};
+
 struct AttnFlags {
   bool window = false;  // a row sees the last `window` tokens up to itself
   bool sinks = false;   // every query head gives part of its softmax to a logit of its own, which has no value

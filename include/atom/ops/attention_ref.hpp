@@ -63,6 +63,14 @@ template <class T, class Kv, int D> struct impl<kernels::kv_write<T, Kv, D>, Ref
   }
 };
 
+template <class T, class Kv, int D, kernels::RopeFlags F> struct impl<kernels::rope_kv_write<T, Kv, D, F>, Ref> {
+  using op = kernels::rope_kv_write<T, Kv, D, F>;
+  static void run(Ref::stream stream, const typename op::args& a) noexcept {
+    impl<typename op::rope, Ref>::run(stream, a.turn);
+    impl<typename op::write, Ref>::run(stream, a.store);
+  }
+};
+
 template <class T, class Kv, int D, kernels::AttnFlags F> struct impl<kernels::paged_attention<T, Kv, D, F>, Ref> {
   using op = kernels::paged_attention<T, Kv, D, F>;
   static void run(Ref::stream, const typename op::args& a) noexcept {
