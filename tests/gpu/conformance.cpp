@@ -129,6 +129,27 @@ template <class B, class Y> void linear(int rows, int out, int in, int padding, 
                        shape({rows, out, in}) + (padding ? " strided" : "") + (with_bias ? " + bias" : ""));
 }
 
+template <class B, class Tail> void fused_linear(int rows, int out, int in, bool normed, bool with_bias = false) {
+  using op = kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>;
+  const int ldx = in + 8, cols = std::is_same_v<Tail, kernels::Gate<activation::Silu>> ? out / 2 : out, ldy = cols + 3;
+  const auto x = noise<bf16>(size(rows, ldx), 7, 3), w = noise<bf16>(size(out, in), 8, 1 / std::sqrt(static_cast<float>(in)));
+  const auto bias = noise<float>(size(1, out), 9), weight = noise<float>(size(1, in), 10);
+  auto y = noise<bf16>(size(rows, ldy), 11), want = y;
+  const auto args = [&](const bf16* x_at, const bf16* w_at, const float* b, bf16* y_at, const float* n) {
+    return typename op::args{
+        {x_at, nullptr, w_at, nullptr, with_bias ? b : nullptr, y_at, rows, out, in, ldx, ldy}, normed ? n : nullptr, 1e-6f};
+  };
+  run_on<op, Ref>({}, args(x.data(), w.data(), bias.data(), want.data(), weight.data()));
+  Side<B> side;
+  const auto a = args(side.in(x), side.in(w), side.in(bias), side.out(y), side.in(weight));
+  const bool takes = impl<op, B>::takes(a);
+  if (takes) run_on<op, B>(side.stream(), a);
+  Verdict(takes ? side.finish() : side.finish() + "refused")  // a rounding that falls the other way, of x, moves a sum of them all
+      .close(y, want, normed ? 2e-3f : 3e-5f, 4 * ulp<bf16>)
+      .template say<B>(std::string_view(op::name()),
+                       shape({rows, out, in}) + (normed ? " normed" : "") + (with_bias ? " + bias" : ""));
+}
+
 template <class B, class T, class Kv, int D, bool Norm> void rope_kv_write(int rows, int heads, int kv_heads, int rotary_dim) {
   using op = kernels::rope_kv_write<T, Kv, D, kernels::RopeFlags{.qk_norm = Norm}>;
   using layout = kernels::KvLayout<Kv, D>;
@@ -151,8 +172,8 @@ template <class B, class T, class Kv, int D, bool Norm> void rope_kv_write(int r
   std::shuffle(slots.begin(), slots.end(), std::mt19937(15));
   std::vector<typename layout::element> k(layout::elements(static_cast<std::size_t>(pages), kv_heads)), v = k, k_want = k,
                                                                                                         v_want = k;
-  const auto args = [&](T* qkv, const int* position, const float* angles, const float* qn, const float* kn, auto* keys, auto* values,
-                        const int* slot, int* arrived) {
+  const auto args = [&](T* qkv, const int* position, const float* angles, const float* qn, const float* kn, auto* keys,
+                        auto* values, const int* slot, int* arrived) {
     return typename op::args{{qkv, position, angles, qn, kn, rows, heads, kv_heads, ld, rotary_dim, 1e-6f},
                              {qkv + heads * D, qkv + (heads + kv_heads) * D, keys, values, slot, rows, kv_heads, ld, arrived}};
   };
@@ -300,6 +321,20 @@ template <class B> void everything() {
         linear<B, bf16>(rows, 1, 1, 0, bias);
       }
   });
+  using Silu = kernels::Gate<activation::Silu>;
+  for (int rows : {1, 2, 3, 5, 8}) {
+    fused_linear<B, kernels::Write>(rows, 72, rows > 4 ? 1024 : 2048, true, rows == 3);
+    fused_linear<B, Silu>(rows, 200, 512, true);
+    fused_linear<B, kernels::Add>(rows, 100, 96, false, rows == 2);
+  }
+  fused_linear<B, kernels::Write>(1, 40, 8192, true);
+  fused_linear<B, kernels::Write>(2, 33, 32, true);
+  fused_linear<B, Silu>(1, large ? 24576 : 48, 4096, true, true);
+  fused_linear<B, Silu>(11, 66, 160, false, true);
+  fused_linear<B, Silu>(16, 48, 1024, false);
+  fused_linear<B, Silu>(5, 4096 + 48, 64, false);
+  fused_linear<B, kernels::Add>(16, 70, 1024, false);
+  fused_linear<B, kernels::Add>(9, 4096 + 48, 64, false);
   rope_kv_write<B, bf16, bf16, 128, false>(large ? 100 : 5, 14, 2, 128);
   rope_kv_write<B, bf16, bf16, 128, true>(large ? 100 : 5, 16, 8, 128);
   rope_kv_write<B, bf16, bf16, 64, false>(9, 4, 2, 24);

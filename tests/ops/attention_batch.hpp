@@ -156,9 +156,9 @@ void check_kv_write(const std::vector<T>& qkv, int rows, int kv_heads, typename 
       auto x = qkv;
       auto k = untouched, v = untouched;
       const std::vector<int> positions(static_cast<std::size_t>(rows));
-      run_on<fused, B>(machine, {{x.data(), positions.data(), nullptr, nullptr, nullptr, rows, 2, kv_heads, ld, 0, 0},
-                                 {x.data() + 2 * D, x.data() + (2 + kv_heads) * D, k.data(), v.data(), slots.data(), rows,
-                                  kv_heads, ld}});
+      run_on<fused, B>(machine,
+                       {{x.data(), positions.data(), nullptr, nullptr, nullptr, rows, 2, kv_heads, ld, 0, 0},
+                        {x.data() + 2 * D, x.data() + (2 + kv_heads) * D, k.data(), v.data(), slots.data(), rows, kv_heads, ld}});
       auto got = std::pair{std::move(k), std::move(v)};
       expect(got);
       return got.second;

@@ -156,10 +156,10 @@ template <class T, int D, bool Norm, bool Once = false> void check_rope(int rows
   std::shuffle(slots.begin(), slots.end(), std::mt19937(4));
   const auto at_once = [&]<class B>(B, typename B::stream stream) {
     std::vector<T> x = qkv, got, k(layout::elements(slots.size() / layout::page, kv_heads)), v = k;
-    run_on<fused, B>(stream, {{x.data(), at.data(), table.data(), Norm ? q_norm.data() : nullptr, Norm ? k_norm.data() : nullptr,
-                               rows, heads, kv_heads, ld, rotary_dim, 1e-6f},
-                              {x.data() + heads * D, x.data() + (heads + kv_heads) * D, k.data(), v.data(), slots.data(), rows,
-                               kv_heads, ld}});
+    run_on<fused, B>(
+        stream, {{x.data(), at.data(), table.data(), Norm ? q_norm.data() : nullptr, Norm ? k_norm.data() : nullptr, rows, heads,
+                  kv_heads, ld, rotary_dim, 1e-6f},
+                 {x.data() + heads * D, x.data() + (heads + kv_heads) * D, k.data(), v.data(), slots.data(), rows, kv_heads, ld}});
     for (std::ptrdiff_t r = 0; r < rows; ++r) got.insert(got.end(), x.begin() + r * ld, x.begin() + r * ld + heads * D);
     got.insert(got.end(), k.begin(), k.end());
     got.insert(got.end(), v.begin(), v.end());

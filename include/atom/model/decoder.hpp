@@ -30,18 +30,20 @@ template <Build M, Axis Ff = Axis::d_ff, Bias B = Bias::mlp, class Activation = 
   using Up = Linear<scheme, TPDim::col, S(Ff, Ff), S(Axis::d_model), B>;
   using Down = Linear<scheme, TPDim::row, S(Axis::d_model), S(Ff), B>;
   using activation = Activation;
+  using first = Up;
+  using last = Down;
   ATOM_MODULE(GatedMlp, (Up, gate_up_proj), (Down, down_proj));
   const Up& up() const { return gate_up_proj; }
   const Down& down() const { return down_proj; }
 
   void operator()(StepContext auto& ctx, const auto& x, auto out) const {
-    partial(ctx, x, out);
-    reduce(ctx, out);
+    auto f = ctx.frame();
+    down_proj(ctx, gate_mul<Activation, Down>(ctx, gate_up_proj, x), out);
   }
   /// This rank's term of the sum.
   void partial(StepContext auto& ctx, const auto& x, auto out) const {
     auto f = ctx.frame();
-    down_proj.partial(ctx, gate_mul<Activation, Down>(ctx, gate_up_proj(ctx, x)), out);
+    down_proj.partial(ctx, gate_mul<Activation, Down>(ctx, gate_up_proj, x), out);
   }
 };
 
@@ -116,8 +118,8 @@ template <Build M, class Attention, class Mlp = GatedMlp<M>, class... Norm> stru
 
   void operator()(StepContext auto& ctx, auto& residual, int layer) const {
     auto f = ctx.frame();
-    self_attn(ctx, input_layernorm(ctx, residual), layer, residual.delta);
-    mlp(ctx, post_attention_layernorm(ctx, residual), residual.delta);
+    self_attn(ctx, input_layernorm(ctx, residual), layer, onto<Attention>(residual));
+    mlp(ctx, post_attention_layernorm(ctx, residual), onto<Mlp>(residual));
   }
 };
 

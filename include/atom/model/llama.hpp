@@ -10,6 +10,8 @@ template <Build M> struct LlamaAttention {
   using scheme = typename M::quants::attn;
   using Qkv = Linear<scheme, TPDim::col, S(Axis::q, Axis::kv, Axis::kv), S(Axis::d_model), Bias::qkv>;
   using Out = Linear<scheme, TPDim::row, S(Axis::d_model), S(Axis::q), Bias::o>;
+  using first = Qkv;
+  using last = Out;
   ATOM_MODULE(LlamaAttention, (Qkv, qkv_proj), (Out, o_proj));
 
   void operator()(StepContext auto& ctx, const auto& x, int layer, auto out) const {

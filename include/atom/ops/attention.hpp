@@ -20,8 +20,17 @@ template <class T, int D, kernels::RopeFlags F> struct Rotated {
   const float *q_norm, *k_norm;  // (D), or null without F.qk_norm
 
   template <StepContext Ctx> typename kernels::rope<T, D, F>::args args(Ctx& ctx) const {
-    return {qkv.data, ctx.batch.positions, ctx.cos_sin, q_norm, k_norm, qkv.rows, ctx.heads(), ctx.kv_heads(), qkv.stride,
-            ctx.rotary_dim(), F.qk_norm ? ctx.numbers.rms_eps : 0};
+    return {qkv.data,
+            ctx.batch.positions,
+            ctx.cos_sin,
+            q_norm,
+            k_norm,
+            qkv.rows,
+            ctx.heads(),
+            ctx.kv_heads(),
+            qkv.stride,
+            ctx.rotary_dim(),
+            F.qk_norm ? ctx.numbers.rms_eps : 0};
   }
 };
 

@@ -62,8 +62,10 @@ template <class T, class Kv, int D, RopeFlags F> struct rope_kv_write {
     typename write::args store;  // k and v lie in turn.qkv, and so many rows are turned
   };
   static constexpr Name name() {
-    return {F.once ? "once_" : "", F.qk_norm ? "qk_norm_rope_kv_write<" : "rope_kv_write<", type_name<T>, ",", CacheRow<Kv>::name(),
-            ",", name_of_int(D), ">"};
+    return {F.once ? "once_" : "", F.qk_norm ? "qk_norm_rope_kv_write<" : "rope_kv_write<",
+            type_name<T>,          ",",
+            CacheRow<Kv>::name(),  ",",
+            name_of_int(D),        ">"};
   }
   static constexpr Cost cost(const args& a) {
     const double k = double(a.turn.rows) * a.turn.kv_heads * D * sizeof(T);  // written by the one, read by the other

@@ -7,6 +7,7 @@
 #include "atom/model/reflect.hpp"
 #include "atom/ops/comm_op.hpp"
 #include "atom/ops/linear_op.hpp"
+#include "atom/ops/norm.hpp"
 #include "atom/quant/codec.hpp"
 #include "atom/quant/qtensor.hpp"
 
@@ -47,12 +48,50 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     (*this)(ctx, x, y);
     return y;
   }
+  /// Whether a step on Ctx's backend joins this product with what surrounds it, for the sizes that its kernel takes.
+  template <class Ctx, class Tail>
+  static constexpr bool fuses = [] {
+    if constexpr (quant::QuantizesActivations<Q>)
+      return false;
+    else
+      return Fuses<kernels::fused_linear<Q, typename Ctx::act, Tail>, typename Ctx::target>;
+  }();
+  /// Does it, if it can: x is a Tensor or ToNormalise, y as Tail says.
+  template <class Tail, StepContext Ctx, class T>
+  [[nodiscard]] bool fused(Ctx& ctx, const ToNormalise<T>& x, Tensor<T> y) const requires(fuses<Ctx, Tail>) {
+    using op = kernels::fused_linear<Q, T, Tail>;
+    const typename op::args a{arguments<Ctx, T>(ctx, x.x.data, nullptr, x.rows, x.x.stride, y.data, y.stride), x.weight, x.eps};
+    if (!impl<op, typename Ctx::target>::takes(a)) return false;
+    run<op>(ctx, a);
+    return true;
+  }
+  template <class Tail, StepContext Ctx, class T, int C>
+  [[nodiscard]] bool fused(Ctx& ctx, Tensor<T, dynamic, C> x, Tensor<T> y) const requires(fuses<Ctx, Tail>) {
+    return fused<Tail>(ctx, ToNormalise<T>{{x.data, x.rows, x.cols, x.stride}, nullptr, 0, x.rows}, y);
+  }
+  /// Adds to the residual, or leaves it what to add.
+  template <StepContext Ctx, class T> void operator()(Ctx& ctx, const auto& x, Onto<T> out) const {
+    if constexpr (fuses<Ctx, kernels::Add>)
+      if (alone(ctx) && fused<kernels::Add>(ctx, x, out.stream->sum)) {
+        out.stream->pending = false;
+        return;
+      }
+    (*this)(ctx, x, out.stream->delta);
+  }
+
   /// Writes into y: (rows, Out), any float type the backend has a kernel for.
   template <StepContext Ctx, class Y, int R2, int C2> void operator()(Ctx& ctx, const auto& x, Tensor<Y, R2, C2> y) const {
     partial(ctx, x, y);
     if constexpr (Tp == TPDim::row) reduce(ctx, y);
   }
 
+  template <StepContext Ctx, class T, class Y, int R2, int C2>
+  void partial(Ctx& ctx, const ToNormalise<T>& x, Tensor<Y, R2, C2> y) const {
+    if constexpr (fuses<Ctx, kernels::Write> && std::same_as<T, Y>)
+      if (x.weight && fused<kernels::Write>(ctx, x, Tensor<T>{y.data, y.rows, y.cols, y.stride})) return;
+    auto f = ctx.frame();
+    partial(ctx, x.done(ctx), y);
+  }
   /// The same before the sum over ranks, for who adds something of its own first.
   template <StepContext Ctx, class T, int C, class Y, int R2, int C2>
   void partial(Ctx& ctx, Tensor<T, dynamic, C> x, Tensor<Y, R2, C2> y) const {
@@ -115,12 +154,23 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
   }
 
  private:
-  template <class Ctx, class X, class Y, int R2, int C2>
-  void multiply(Ctx& ctx, const X* x, const float* x_scale, int rows, int ldx, Tensor<Y, R2, C2> y) const {
+  template <class Ctx> static bool alone(Ctx& ctx) {
+    if constexpr (Tp != TPDim::row || Ctx::tp == 1)
+      return true;
+    else
+      return ctx.comm->size() == 1;
+  }
+  template <class Ctx, class Y, class X>
+  typename kernels::linear<Q, typename Ctx::act, Y>::args arguments(Ctx& ctx, const X* x, const float* x_scale, int rows, int ldx,
+                                                                    Y* y, int ldy) const {
     const float* w_scale = nullptr;
     if constexpr (quant::Scaled<Q>) w_scale = weight_scale.data;
-    run<op<Ctx, Y>>(ctx,
-                    {x, x_scale, weight.data, w_scale, added_bias(ctx), y.data, rows, weight.rows, weight.cols, ldx, y.stride});
+    return {x, x_scale, weight.data, w_scale, added_bias(ctx), y, rows, weight.rows, weight.cols, ldx, ldy};
+  }
+  template <class Ctx, class X, class Y, int R2, int C2>
+  void multiply(Ctx& ctx, const X* x, const float* x_scale, int rows, int ldx, Tensor<Y, R2, C2> y) const {
+    const auto a = arguments<Ctx, Y>(ctx, x, x_scale, rows, ldx, y.data, y.stride);
+    run<op<Ctx, Y>>(ctx, {a.x, a.x_scale, a.w, a.w_scale, a.bias, a.y, a.rows, a.out, a.in, a.ldx, a.ldy});
   }
 };
 

@@ -38,6 +38,34 @@ template <quant::Scheme Q, class T, class Y = T, int Out = dynamic, int In = dyn
   }
 };
 
+// What becomes of a product's sums:
+struct Write {};                    // y
+struct Add {};                      // y += T(sum), rounded again: a residual
+template <class A> struct Gate {};  // y = A of the first and the second half of the outputs, both rounded
+
+/// A product with what surrounds it, in one pass over the weights: x is normalised first, as rmsnorm does it, where there is
+/// norm_w, and the sums end as Tail says. A kernel for it may be for some sizes alone: impl::takes(args) says whether it is for
+/// these, and the launches that it stands for are always right.
+template <quant::Scheme Q, class T, class Tail> struct fused_linear {
+  static_assert(!quant::QuantizesActivations<Q>, "atom: fused_linear: what quantises activations does so in the norm in front");
+  using linear = kernels::linear<Q, T>;
+  struct args {
+    typename linear::args product;  // y: (rows, out), or (rows, out / 2) with Gate
+    const float* norm_w = nullptr;  // (in), or null: x is multiplied as it is
+    float eps = 0;
+  };
+  static constexpr Name name() {
+    Name n{std::is_same_v<Tail, Write> ? "norm_linear<"
+           : std::is_same_v<Tail, Add> ? "add_linear<"
+                                       : "gated_linear<",
+           Q::name(), ","};
+    n += type_name<T>;
+    n += ">";
+    return n;
+  }
+  static constexpr Cost cost(const args& a) { return linear::cost(a.product); }
+};
+
 /// Activations to Q's storage, one scale group at a time.
 template <quant::QuantizesActivations Q, class T> struct quantize {
   struct args {

@@ -1,9 +1,13 @@
 #pragma once
-// Reference: linear and quantize. These loops are the specification; every other kernel is tested against them.
+// Reference: linear, fused_linear and quantize. These loops are the specification; every other kernel is tested against them.
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "atom/core/backend.hpp"
+#include "atom/ops/activation_ref.hpp"
 #include "atom/ops/linear_op.hpp"
+#include "atom/ops/norm_ref.hpp"
 #include "atom/quant/codec.hpp"
 
 namespace atom {
@@ -25,6 +29,45 @@ template <quant::Scheme Q, class T, class Y, int Out, int In> struct impl<kernel
         if (a.bias) sum += double{a.bias[o]};
         a.y[static_cast<std::ptrdiff_t>(r) * a.ldy + o] = Y(static_cast<float>(sum));
       }
+  }
+};
+
+/// The launches that it stands for, one behind the other.
+template <quant::Scheme Q, class T, class Tail> struct impl<kernels::fused_linear<Q, T, Tail>, Ref> {
+  using op = kernels::fused_linear<Q, T, Tail>;
+  static void run(Ref::stream stream, const typename op::args& a) noexcept {
+    auto product = a.product;
+    const auto size = [&](int cols) { return static_cast<std::size_t>(product.rows) * static_cast<std::size_t>(cols); };
+    std::vector<T> x, y(size(product.out));
+    if (a.norm_w) {
+      x.resize(size(product.in));
+      run_on<kernels::rmsnorm<kernels::NormFlags{}, quant::Keep, T>, Ref>(
+          stream, {product.x, nullptr, a.norm_w, x.data(), nullptr, nullptr, product.rows, product.in, product.ldx, a.eps});
+      product.x = x.data();
+      product.ldx = product.in;
+    }
+    product.y = y.data();
+    product.ldy = product.out;
+    run_on<typename op::linear, Ref>(stream, product);
+    finish(Tail{}, a.product, y);
+  }
+
+ private:
+  static T* row(const auto& a, int r) { return a.y + static_cast<std::ptrdiff_t>(r) * a.ldy; }
+  static void finish(kernels::Write, const auto& a, const std::vector<T>& y) {
+    for (int r = 0; r < a.rows; ++r) std::copy_n(y.begin() + static_cast<std::ptrdiff_t>(r) * a.out, a.out, row(a, r));
+  }
+  static void finish(kernels::Add, const auto& a, const std::vector<T>& y) {
+    for (int r = 0; r < a.rows; ++r)
+      for (int o = 0; o < a.out; ++o) {
+        T& to = row(a, r)[o];
+        to = T(static_cast<float>(to) + static_cast<float>(y[static_cast<std::size_t>(r * a.out + o)]));
+      }
+  }
+  template <class A> static void finish(kernels::Gate<A>, const auto& a, const std::vector<T>& y) {
+    for (int r = 0; r < a.rows; ++r)
+      run_on<kernels::gate_mul<A, quant::Keep, T>, Ref>(
+          {}, {y.data() + static_cast<std::ptrdiff_t>(r) * a.out, row(a, r), nullptr, nullptr, 1, a.out / 2, a.out});
   }
 };
 

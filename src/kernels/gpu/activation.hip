@@ -1,20 +1,11 @@
 // gate_mul: one block per row, or, where nothing needs the whole row, per piece of a row.
 #include "atom/ops/activation_gpu.hpp"
 
+#include "gate.hpp"
 #include "rows.hpp"
 
 namespace atom {
 namespace {
-
-/// Activations on a device.
-template <class T> ATOM_DEVICE float gated(activation::Silu, float gate, float up) {
-  return static_cast<float>(T(gate / (1 + gpu::exp(-gate)))) * up;
-}
-template <class T> ATOM_DEVICE float gated(activation::ClampedSwiglu, float gate, float up) {
-  constexpr float limit = activation::ClampedSwiglu::limit, slope = activation::ClampedSwiglu::slope;
-  const float g = gate > limit ? limit : gate, u = up > limit ? limit : up < -limit ? -limit : up;
-  return g / (1 + gpu::exp(-slope * g)) * (u + 1);
-}
 
 template <class A, class Q, class T, int N> struct GateMul {
   using op = kernels::gate_mul<A, Q, T>;
@@ -30,7 +21,7 @@ template <class A, class Q, class T, int N> struct GateMul {
     const auto value = [&](int c) {
       auto g = gpu::load<N>(gate + c);
       const auto u = gpu::load<N>(up + c);
-      ATOM_UNROLL for (int i = 0; i < N; ++i) g.v[i] = T(gated<T>(A{}, static_cast<float>(g.v[i]), static_cast<float>(u.v[i])));
+      ATOM_UNROLL for (int i = 0; i < N; ++i) g.v[i] = T(gpu::gated<T>(A{}, static_cast<float>(g.v[i]), static_cast<float>(u.v[i])));
       return g;
     };
     if constexpr (op::quantizes) {

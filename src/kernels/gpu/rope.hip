@@ -54,8 +54,8 @@ template <class Cta, class T, int D, kernels::RopeFlags F> struct Turn {
 
 /// Where a wave puts a head's row in the cache, from shared memory.
 template <class Cta, class T, class Kv, int D>
-ATOM_DEVICE void put_row(Cta& cta, gpu::array<float, 4, D>& s, const typename kernels::kv_write<T, Kv, D>::args& a, bool key, int head,
-                         int slot) {
+ATOM_DEVICE void put_row(Cta& cta, gpu::array<float, 4, D>& s, const typename kernels::kv_write<T, Kv, D>::args& a, bool key,
+                         int head, int slot) {
   using layout = kernels::KvLayout<Kv, D>;
   using element = typename layout::element;
   constexpr int W = Cta::wave, each = D / W;
@@ -133,10 +133,14 @@ ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::bf16, 64, atom::k
 ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::bf16, 128, atom::kernels::RopeFlags{}>);
 ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::bf16, 128, atom::kernels::RopeFlags{.qk_norm = true}>);
 ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 64, atom::kernels::RopeFlags{}>);
-ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 64, atom::kernels::RopeFlags{.qk_norm = true}>);
+ATOM_GPU_KERNEL(
+    atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 64, atom::kernels::RopeFlags{.qk_norm = true}>);
 ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 128, atom::kernels::RopeFlags{}>);
-ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 128, atom::kernels::RopeFlags{.qk_norm = true}>);
+ATOM_GPU_KERNEL(
+    atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::int8>, 128, atom::kernels::RopeFlags{.qk_norm = true}>);
 ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 64, atom::kernels::RopeFlags{}>);
-ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 64, atom::kernels::RopeFlags{.qk_norm = true}>);
+ATOM_GPU_KERNEL(
+    atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 64, atom::kernels::RopeFlags{.qk_norm = true}>);
 ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 128, atom::kernels::RopeFlags{}>);
-ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 128, atom::kernels::RopeFlags{.qk_norm = true}>);
+ATOM_GPU_KERNEL(atom::kernels::rope_kv_write<atom::bf16, atom::quant::PerToken<atom::fp8_e4m3>, 128,
+                                             atom::kernels::RopeFlags{.qk_norm = true}>);
