@@ -272,8 +272,8 @@ template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
   std::vector<int> order(sorted.size()), tokens(params.size(), -1), want = tokens;
   run_on<op, Ref>({}, {logits.data(), params.data(), sorted.data(), order.data(), want.data(), rows, vocab, vocab + 3});
   Side<B> side;
-  run_on<op, B>(side.stream(),
-                {side.in(logits), side.in(params), nullptr, side.out(order), side.out(tokens), rows, vocab, vocab + 3});
+  run_on<op, B>(side.stream(), {side.in(logits), side.in(params), nullptr, side.out(order), side.out(tokens), rows, vocab,
+                                vocab + 3, p.temperature == 0});
   Verdict(side.finish()).same(tokens, want).template say<B>(std::string_view(op::name()), shape({rows, vocab}));
 }
 

@@ -215,8 +215,8 @@ void sample(const gpu::Stream& stream, int rows, const kernels::SampleParams& p,
   for (std::size_t r = 0; r < params.size(); ++r) params[r].counter = r;
   const auto d_params = buffer_of(params, stream);
   gpu::Buffer<int> tokens(size(rows, 1)), scratch(impl<op, Hip>::scratch_ints(rows, vocab));
-  const std::vector<op::args> calls(4,
-                                    {logits.data(), d_params.data(), nullptr, scratch.data(), tokens.data(), rows, vocab, vocab});
+  const std::vector<op::args> calls(
+      4, {logits.data(), d_params.data(), nullptr, scratch.data(), tokens.data(), rows, vocab, vocab, p.temperature == 0});
   time<op>(stream, calls, std::to_string(rows) + " x 151936, " + what, op::cost(calls[0]));
 }
 

@@ -157,7 +157,8 @@ template <class R> class GpuDevice final : public Device {
     }
     std::copy_n(params, n, d.params.data);
     R::copy(params_.data, d.params.data, n * sizeof *params, stream_);
-    model.sample({logits, params_.data, nullptr, sampling_.data, tokens_.data, rows, limits_.vocab, limits_.vocab});
+    const bool greedy = std::all_of(params, params + rows, [](const auto& p) { return p.temperature == 0; });
+    model.sample({logits, params_.data, nullptr, sampling_.data, tokens_.data, rows, limits_.vocab, limits_.vocab, greedy});
     R::copy(d.tokens.data, tokens_.data, n * sizeof(int), stream_);
     d.done.record(stream_);
     R::check("a draw");

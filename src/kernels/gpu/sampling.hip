@@ -284,9 +284,11 @@ template <gpu::Target B> void impl<kernels::sample, B>::run(typename B::stream s
   using namespace sampling;
   if (a.vocab <= segment) return gpu::launch<Alone, B>(stream, {a.rows, 1}, a);
   gpu::launch<Top, B>(stream, {segments(a.vocab), a.rows}, a);
-  gpu::launch<Count, B>(stream, {segments(a.vocab), a.rows}, a);
-  gpu::launch<Cut, B>(stream, {a.rows, 1}, a);
-  gpu::launch<List, B>(stream, {segments(a.vocab), a.rows}, a);
+  if (!a.greedy) {
+    gpu::launch<Count, B>(stream, {segments(a.vocab), a.rows}, a);
+    gpu::launch<Cut, B>(stream, {a.rows, 1}, a);
+    gpu::launch<List, B>(stream, {segments(a.vocab), a.rows}, a);
+  }
   gpu::launch<Draw, B>(stream, {a.rows, 1}, a);
 }
 
