@@ -26,7 +26,10 @@ template <class X> bool whole_blocks(const X* x, int in, int ldx) {
 }
 /// Elements of x that a block can normalise and keep; 512 threads, two vectors of 8 each, whole waves for each row.
 inline constexpr int normalised = 8192;
-constexpr bool normalises(int rows, int in) { return rows <= 8 && in <= 16 * 64 * (8 / rows) && rows * in <= normalised; }
+/// Every block does it, so it pays while most of them run at once.
+constexpr bool normalises(int rows, int out, int in) {
+  return rows <= 8 && in <= 16 * 64 * (8 / rows) && rows * in <= normalised && few_rows(out, in) == 16;
+}
 }  // namespace gpu
 
 template <gpu::Activation Y, gpu::Target B> struct impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B> {
@@ -39,7 +42,7 @@ template <gpu::Tailed Tail, gpu::Target B> struct impl<kernels::fused_linear<qua
   static bool takes(const args& a) noexcept {
     const auto& p = a.product;
     return p.rows > 0 && p.rows <= gpu::few_rows(p.out, p.in) && gpu::whole_blocks(p.x, p.in, p.ldx) &&
-           (!a.norm_w || gpu::normalises(p.rows, p.in));
+           (!a.norm_w || gpu::normalises(p.rows, p.out, p.in));
   }
   static void run(typename B::stream stream, const args& a) noexcept;
 };
