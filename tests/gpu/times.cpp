@@ -1,8 +1,9 @@
 // gpu_times: how long kernels take on this device, beside what their bytes cost. Shapes of decoding with 0.6 B and 8 B models;
 // every figure is the median of 20 replays of a graph that walks through data larger than the last-level cache.
-//   gpu_times [--json] [norm] [silu] [linear] [attention] [experts] [latent] [sample]
+//   gpu_times [--json] [norm] [silu] [linear] [joined] [attention] [experts] [latent] [sample]
 // All of them if none is named; --json: an object per line.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -40,11 +41,12 @@ template <class T> gpu::Buffer<T> buffer_of(const std::vector<T>& v, Hip::stream
   return b;
 }
 
-/// Launches every element of `calls` in one graph.
-template <class Op>
-void time(const gpu::Stream& stream, const std::vector<typename Op::args>& calls, const std::string& shape, Cost cost) {
+/// One graph of so many calls, each of which costs that much.
+template <class Launch>
+void time(const gpu::Stream& stream, const std::string& name, const std::string& shape, Cost cost, std::size_t calls,
+          Launch launch) {
   const gpu::Graph graph(stream, [&] {
-    for (const auto& a : calls) run_on<Op, Hip>(stream, a);
+    for (std::size_t i = 0; i < calls; ++i) launch(i);
   });
   graph.launch(stream);
   stream.wait();
@@ -54,11 +56,10 @@ void time(const gpu::Stream& stream, const std::vector<typename Op::args>& calls
     begin.record(stream);
     graph.launch(stream);
     end.record(stream);
-    us.push_back(end.milliseconds_since(begin) * 1e3f / static_cast<float>(calls.size()));
+    us.push_back(end.milliseconds_since(begin) * 1e3f / static_cast<float>(calls));
   }
   std::sort(us.begin(), us.end());
   const double t = double{us[10]};
-  const std::string name{std::string_view(Op::name())};
   if (json) {
     std::printf("{\"kernel\": \"%s\", \"shape\": \"%s\", \"us\": %.3f, \"gb_per_second\": %.1f, \"gflops\": %.1f}\n", name.c_str(),
                 shape.c_str(), t, cost.bytes / t * 1e-3, cost.flops / t * 1e-3);
@@ -66,6 +67,12 @@ void time(const gpu::Stream& stream, const std::vector<typename Op::args>& calls
   }
   std::printf("%-34s %-40s %9.2f us  %8.1f GB/s  %8.1f GFLOP/s\n", name.c_str(), shape.c_str(), t, cost.bytes / t * 1e-3,
               cost.flops / t * 1e-3);
+}
+
+template <class Op>
+void time(const gpu::Stream& stream, const std::vector<typename Op::args>& calls, const std::string& shape, Cost cost) {
+  time(stream, std::string(std::string_view(Op::name())), shape, cost, calls.size(),
+       [&](std::size_t i) { run_on<Op, Hip>(stream, calls[i]); });
 }
 
 int copies_for(double bytes) { return std::clamp(static_cast<int>(double(rotation_bytes) / bytes), 4, 64); }
@@ -87,6 +94,38 @@ void linear(const gpu::Stream& stream, int rows, int out, int in) {
   if (rows <= 16 || gpu::gemm_workspace(gpu::Gemm::automatic) == 0) return;
   run_on<op, Hip>(stream, calls[0]);  // the library chooses
   time<op>(stream, calls, shape + ", vendor", op::cost(calls[0]));
+}
+
+/// What a layer launches around a product of few rows, joined to it and one behind the other.
+template <class Tail> void joined(const gpu::Stream& stream, int rows, int out, int in, bool normed) {
+  using op = kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>;
+  using product = typename op::linear;
+  using norm = kernels::rmsnorm<kernels::NormFlags{}, quant::Keep, bf16>;
+  using gate = kernels::gate_mul<activation::Silu, quant::Keep, bf16>;
+  constexpr bool gated = std::is_same_v<Tail, kernels::Gate<activation::Silu>>;
+  const int copies = copies_for(2.0 * out * in);
+  const auto x = random_buffer<bf16>(size(rows, in), stream), normal = random_buffer<bf16>(size(rows, in), stream);
+  const auto w = random_buffer<bf16>(size(out, in) * static_cast<std::size_t>(copies), stream, 0.02f);
+  const auto weight = random_buffer<float>(size(1, in), stream);
+  const gpu::Buffer<bf16> y(size(rows, out)), z(size(rows, out));
+  const auto args = [&](std::size_t i, const bf16* from, bf16* to, int ldy) {
+    return typename product::args{from, nullptr, w.data() + size(out, in) * i, nullptr, nullptr, to, rows, out, in, in, ldy};
+  };
+  const std::string shape = std::to_string(rows) + " x " + std::to_string(out) + " x " + std::to_string(in);
+  const auto n = static_cast<std::size_t>(copies);
+  const bool takes = impl<op, Hip>::takes({args(0, x.data(), y.data(), out), normed ? weight.data() : nullptr, 1e-6f});
+  if (takes)
+    time(stream, std::string(std::string_view(op::name())), shape + (normed ? ", with its norm" : ""),
+         op::cost({args(0, x.data(), y.data(), out)}), n, [&](std::size_t i) {
+           run_on<op, Hip>(stream, {args(i, x.data(), z.data(), gated ? out / 2 : out), normed ? weight.data() : nullptr, 1e-6f});
+         });
+  time(stream, "one by one", shape + (normed ? ", with its norm" : ""), product::cost(args(0, x.data(), y.data(), out)), n,
+       [&](std::size_t i) {
+         if (normed)
+           run_on<norm, Hip>(stream, {x.data(), nullptr, weight.data(), normal.data(), nullptr, nullptr, rows, in, in, 1e-6f});
+         run_on<product, Hip>(stream, args(i, normed ? normal.data() : x.data(), y.data(), out));
+         if (gated) run_on<gate, Hip>(stream, {y.data(), z.data(), nullptr, nullptr, rows, out / 2, out});
+       });
 }
 
 /// Pages of noise; codes with every byte 0x38, scales too, cost as much as any.
@@ -246,6 +285,15 @@ int main(int argc, char** argv) try {
       test::linear(stream, rows, 6144, 4096), test::linear(stream, rows, 4096, 4096);  // 8 B
       test::linear(stream, rows, 24576, 4096), test::linear(stream, rows, 4096, 12288);
     }
+  if (wanted("joined"))
+    for (int rows : {1, 4, 8, 16})
+      for (const auto& [qkv, width, ff, o] : {std::array{4096, 1024, 3072, 2048}, std::array{6144, 4096, 12288, 4096}}) {
+        using Gate = kernels::Gate<activation::Silu>;
+        test::joined<kernels::Write>(stream, rows, qkv, width, true);
+        test::joined<kernels::Add>(stream, rows, width, o, false);
+        test::joined<Gate>(stream, rows, 2 * ff, width, true), test::joined<Gate>(stream, rows, 2 * ff, width, false);
+        test::joined<kernels::Add>(stream, rows, width, ff, false);
+      }
   if (wanted("attention"))
     for (int seqs : {1, 16, 64})
       for (int context : {1024, 4096}) {

@@ -61,9 +61,16 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
   [[nodiscard]] bool fused(Ctx& ctx, const ToNormalise<T>& x, Tensor<T> y) const requires(fuses<Ctx, Tail>) {
     using op = kernels::fused_linear<Q, T, Tail>;
     const typename op::args a{arguments<Ctx, T>(ctx, x.x.data, nullptr, x.rows, x.x.stride, y.data, y.stride), x.weight, x.eps};
-    if (!impl<op, typename Ctx::target>::takes(a)) return false;
-    run<op>(ctx, a);
-    return true;
+    if (impl<op, typename Ctx::target>::takes(a)) {
+      run<op>(ctx, a);
+      return true;
+    }
+    if constexpr (!std::same_as<Tail, kernels::Write>)
+      if (x.weight) {  // perhaps without the norm
+        auto f = ctx.frame();
+        return fused<Tail>(ctx, x.done(ctx), y);
+      }
+    return false;
   }
   template <class Tail, StepContext Ctx, class T, int C>
   [[nodiscard]] bool fused(Ctx& ctx, Tensor<T, dynamic, C> x, Tensor<T> y) const requires(fuses<Ctx, Tail>) {

@@ -26,9 +26,9 @@ template <class X> bool whole_blocks(const X* x, int in, int ldx) {
 }
 /// Elements of x that a block can normalise and keep; 512 threads, two vectors of 8 each, whole waves for each row.
 inline constexpr int normalised = 8192;
-/// Every block does it, so it pays while most of them run at once.
+/// Every block does it: that pays for few rows, and where all blocks run at once.
 constexpr bool normalises(int rows, int out, int in) {
-  return rows <= 8 && in <= 16 * 64 * (8 / rows) && rows * in <= normalised && few_rows(out, in) == 16;
+  return rows <= 4 && in <= 16 * 64 * (8 / rows) && rows * in <= normalised && few_rows(out, in) == 16;
 }
 }  // namespace gpu
 
@@ -42,7 +42,7 @@ template <gpu::Tailed Tail, gpu::Target B> struct impl<kernels::fused_linear<qua
   static bool takes(const args& a) noexcept {
     const auto& p = a.product;
     return p.rows > 0 && p.rows <= gpu::few_rows(p.out, p.in) && gpu::whole_blocks(p.x, p.in, p.ldx) &&
-           (!a.norm_w || gpu::normalises(p.rows, p.out, p.in));
+           (!a.norm_w || (std::same_as<Tail, kernels::Write> && gpu::normalises(p.rows, p.out, p.in)));
   }
   static void run(typename B::stream stream, const args& a) noexcept;
 };

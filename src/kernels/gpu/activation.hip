@@ -21,7 +21,8 @@ template <class A, class Q, class T, int N> struct GateMul {
     const auto value = [&](int c) {
       auto g = gpu::load<N>(gate + c);
       const auto u = gpu::load<N>(up + c);
-      ATOM_UNROLL for (int i = 0; i < N; ++i) g.v[i] = T(gpu::gated<T>(A{}, static_cast<float>(g.v[i]), static_cast<float>(u.v[i])));
+      ATOM_UNROLL for (int i = 0; i < N; ++i) g.v[i] =
+          T(gpu::gated<T>(A{}, static_cast<float>(g.v[i]), static_cast<float>(u.v[i])));
       return g;
     };
     if constexpr (op::quantizes) {

@@ -280,12 +280,12 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
 template <gpu::Tailed Tail, gpu::Target B>
 void impl<kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>, B>::run(typename B::stream stream, const args& a) noexcept {
   const FewRows<bf16> few{a.product, a.norm_w, a.eps};
-  if constexpr (!std::is_same_v<Tail, kernels::Add>)
-    if (a.norm_w) return skinny<8, Tail, true, B>(stream, few);
-  if constexpr (!std::is_same_v<Tail, kernels::Write>) {
-    if (a.product.rows <= 8) return skinny<8, Tail, false, B>(stream, few);
+  if constexpr (std::is_same_v<Tail, kernels::Write>)
+    skinny<8, Tail, true, B>(stream, few);
+  else if (a.product.rows <= 8)
+    skinny<8, Tail, false, B>(stream, few);
+  else
     skinny<16, Tail, false, B>(stream, few);
-  }
 }
 
 }  // namespace atom
