@@ -23,7 +23,9 @@ concept HasKernel = requires(typename Backend::stream s, const typename Op::args
 
 /// Whether a forward pass on this backend joins what Op joins.
 template <class Op, class Backend>
-concept Fuses = requires { requires impl<Op, Backend>::fuses; };
+concept Fuses = requires {
+  requires impl<Op, Backend>::fuses;
+};
 
 template <class Op, class Backend> void run_on(typename Backend::stream s, const typename Op::args& a) noexcept {
   static_assert(HasKernel<Op, Backend>,
