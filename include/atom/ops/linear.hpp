@@ -59,10 +59,10 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
   /// Does it, if it can: x is a Tensor or ToNormalise, y as Tail says.
   template <class Tail, StepContext Ctx, class T>
   [[nodiscard]] bool fused(Ctx& ctx, const ToNormalise<T>& x, Tensor<T> y) const requires(fuses<Ctx, Tail>) {
-    using op = kernels::fused_linear<Q, T, Tail>;
-    const typename op::args a{arguments<Ctx, T>(ctx, x.x.data, nullptr, x.rows, x.x.stride, y.data, y.stride), x.weight, x.eps};
-    if (impl<op, typename Ctx::target>::takes(a)) {
-      run<op>(ctx, a);
+    using joined = kernels::fused_linear<Q, T, Tail>;
+    const typename joined::args a{arguments<Ctx, T>(ctx, x.x.data, nullptr, x.rows, x.x.stride, y.data, y.stride), x.weight, x.eps};
+    if (impl<joined, typename Ctx::target>::takes(a)) {
+      run<joined>(ctx, a);
       return true;
     }
     if constexpr (!std::same_as<Tail, kernels::Write>)
