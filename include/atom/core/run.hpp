@@ -7,8 +7,6 @@
 // Optional members of a specialisation, found by concepts:
 //   static const quant::WeightLayout& layout();   how this kernel wants its weights (atom/quant/weight_layout.hpp)
 //   static constexpr bool splits;                 attention that wants room for parts of answers (atom/ops/attention_op.hpp)
-//   static constexpr bool fuses;                  it takes the place of several launches wherever those meet; without it, only who
-//                                                 names the key gets it
 //   static std::size_t scratch_bytes(...);        latent attention that wants scratch (atom/ops/mla_op.hpp)
 #include <concepts>
 
@@ -21,11 +19,9 @@ concept HasKernel = requires(typename Backend::stream s, const typename Op::args
   impl<Op, Backend>::run(s, a);
 };
 
-/// Whether a forward pass on this backend joins what Op joins.
-template <class Op, class Backend>
-concept Fuses = requires {
-  requires impl<Op, Backend>::fuses;
-};
+/// Whether forward passes on this backend launch Op, which joins several others, in their place. Without that, only who names Op
+/// gets it. A backend says so beside its kernel.
+template <class Op, class Backend> inline constexpr bool joins = false;
 
 template <class Op, class Backend> void run_on(typename Backend::stream s, const typename Op::args& a) noexcept {
   static_assert(HasKernel<Op, Backend>,

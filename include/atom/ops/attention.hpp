@@ -65,7 +65,7 @@ template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
                                        .sinks = (std::same_as<Extras, Sinks> || ...)};
     using op = kernels::paged_attention<T, Kv, D, flags>;
     using turn_and_write = kernels::rope_kv_write<T, Kv, D, Turn>;
-    constexpr bool fuses = Fuses<turn_and_write, typename Ctx::target>;
+    constexpr bool joined = joins<turn_and_write, typename Ctx::target>;
     const auto qkv = rotated.qkv;
     const int heads = ctx.heads(), kv_heads = ctx.kv_heads();
     const Batch& b = ctx.batch;
@@ -75,7 +75,7 @@ template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
     auto o = temp<T>(ctx, qkv.rows, heads * D);
     const auto k = columns(qkv, heads * D, kv_heads * D), v = columns(qkv, (heads + kv_heads) * D, kv_heads * D);
     const auto frame = ctx.frame();
-    if constexpr (!fuses) atom::run<typename turn_and_write::rope>(ctx, rotated.args(ctx));
+    if constexpr (!joined) atom::run<typename turn_and_write::rope>(ctx, rotated.args(ctx));
     const auto outside = ctx.outside();
     float* partials = nullptr;
     int* arrivals = nullptr;
@@ -85,7 +85,7 @@ template <int D, class Kv> struct attend_op<Mha<D>, Kv> {
     }
     const typename turn_and_write::write::args store{k.data, v.data,   k_pages,    v_pages, b.slots,
                                                      rows,   kv_heads, qkv.stride, arrivals};
-    if constexpr (fuses) {
+    if constexpr (joined) {
       auto turn = rotated.args(ctx);
       turn.rows = rows;
       atom::run<turn_and_write>(ctx, {turn, store});

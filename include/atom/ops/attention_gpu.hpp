@@ -13,9 +13,11 @@ template <int D, kernels::RopeFlags F> inline constexpr bool rotates = is_head_w
 template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, kernels::RopeFlags F, gpu::Target B>
 requires gpu::rotates<D, F>
 struct impl<kernels::rope_kv_write<T, Kv, D, F>, B> {
-  static constexpr bool fuses = true;
   static void run(typename B::stream stream, const typename kernels::rope_kv_write<T, Kv, D, F>::args& a) noexcept;
 };
+template <gpu::Activation T, gpu::HeadCacheOf<T> Kv, int D, kernels::RopeFlags F, gpu::Target B>
+requires gpu::rotates<D, F>
+inline constexpr bool joins<kernels::rope_kv_write<T, Kv, D, F>, B> = true;
 
 /// bf16: prompts in tiles over the matrix unit; a lone row's context is split over blocks where there are partials, into chunks
 /// that its length alone decides. Codes of a quantised cache become bf16 on their way to shared memory. Queries whose rows are not

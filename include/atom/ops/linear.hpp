@@ -54,7 +54,7 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     if constexpr (quant::QuantizesActivations<Q>)
       return false;
     else
-      return Fuses<kernels::fused_linear<Q, typename Ctx::act, Tail>, typename Ctx::target>;
+      return joins<kernels::fused_linear<Q, typename Ctx::act, Tail>, typename Ctx::target>;
   }();
   /// Does it, if it can: x is a Tensor or ToNormalise, y as Tail says.
   template <class Tail, StepContext Ctx, class T>

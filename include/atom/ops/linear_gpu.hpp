@@ -38,7 +38,6 @@ template <gpu::Activation Y, gpu::Target B> struct impl<kernels::linear<quant::N
 
 template <gpu::Tailed Tail, gpu::Target B> struct impl<kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>, B> {
   using args = typename kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>::args;
-  static constexpr bool fuses = true;
   static bool takes(const args& a) noexcept {
     const auto& p = a.product;
     return p.rows > 0 && p.rows <= gpu::few_rows(p.out, p.in) && gpu::whole_blocks(p.x, p.in, p.ldx) &&
@@ -46,6 +45,8 @@ template <gpu::Tailed Tail, gpu::Target B> struct impl<kernels::fused_linear<qua
   }
   static void run(typename B::stream stream, const args& a) noexcept;
 };
+template <gpu::Tailed Tail, gpu::Target B>
+inline constexpr bool joins<kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>, B> = true;
 
 template <gpu::Target B> struct impl<kernels::linear<quant::NoAs<float>, bf16, float>, B> {
   static void run(typename B::stream stream, const kernels::linear<quant::NoAs<float>, bf16, float>::args& a) noexcept;
