@@ -155,7 +155,7 @@ template <class Kv, int D, int Heads, class B, class Args> void decode(typename 
   const bool full = slots * heads * 10 >= rounds * resident * 9;
   const int most = slots * kernels::attention_splits(a.kv_heads);
   const int shares = full ? gpu::ceil_div(slots, rounds) : gpu::min(gpu::max(1, resident / heads), most);
-  const int least = full ? 32 : gpu::min(gpu::max(slots * heads / 8, 2), 16);
+  const int least = full ? 64 : gpu::min(gpu::max(slots * heads / 8, 2), 16);
   gpu::launch<K, B>(stream, {heads, shares}, KArgs{a, slots, shares, parts, least, row_each});
 }
 template <class Kv, int D, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {

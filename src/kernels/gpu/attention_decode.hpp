@@ -77,12 +77,14 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
       to = to + 1 == Stages ? 0 : to + 1;
     };
     if (use.left > 0) look_up();
-    int asked = 0;  // of the first stages; pages that this step does not write are there before the kernels in front are done
+    // Pages that this step does not write are there before the kernels in front are done: every stage is asked for, so that memory
+    // has work until the last of those ends.
+    int asked = 0;
     const auto written = [&] {
       const int first = (next.row.first + next.quad * waves + wave) * page;
       return next.left > 0 && first + page > next.row.fresh && first < next.row.visible;
     };
-    for (; asked < Stages - 1 && !written(); ++asked) fetch();
+    for (; asked < Stages && !written(); ++asked) fetch();
     cta.after_previous();
     if (use.left == 0) return wait_copies<0>();
     for (; asked < Stages - 1; ++asked) fetch();
@@ -91,12 +93,16 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     FragOut<W> o[channels];
     Softmax<W> softmax;
     int slot = -1;
+    bool split = false;  // whether any of the rows has parts that others bring
     for (int from = 0; use.left > 0; from = from + 1 == Stages ? 0 : from + 1) {
       const Row& r = use.row;
       if (r.slot != slot)
         ATOM_UNROLL for (int c = 0; c < channels; ++c) q[c] = Pages::query(cta, row_of(a.q, r.row, a.ldq) + head0 * D, c, here);
       slot = r.slot;
-      fetch();
+      if (asked == Stages)
+        asked = 0;  // the last stage is on its way
+      else
+        fetch();
       wait_copies<Stages - 1>();
       cta.wave_sync();
       const int token = (r.first + use.quad * waves + wave) * page;
@@ -112,6 +118,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
       }
       cta.wave_sync();
       if (use.quad + 1 == use.end) {
+        split = split || r.chunks > 1;
         keep(cta, s, softmax, o, here);
         answer(cta, s, args, use, head0, here);
         softmax = {};
@@ -120,7 +127,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
       step(use, args);
     }
     wait_copies<0>();
-    put_together(cta, s, args, all, use, kv_head, group);
+    if (split) put_together(cta, s, args, all, use, kv_head, group);
   }
 
  private:

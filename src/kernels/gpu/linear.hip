@@ -25,13 +25,14 @@ template <class A> inline constexpr int halves<kernels::Gate<A>> = 2;
 /// At most 16 rows of x. The weights are the A operand: a lane brings 8 neighbours along k, 16 bytes, by way of a place in shared
 /// memory that is its own, and those fill its slots of two MMAs. That permutes k within blocks of 32, for both operands alike,
 /// which a sum does not notice. Waves take neighbouring blocks of k, so that what a thread block asks for at once lies together:
-/// many waves with a block or two each on its way read faster than few with more. The first are asked for before the kernels in
-/// front are done. Rows: of x, 8 or 16. Rows past the end are read again rather than masked: what they produce is not stored.
-/// With a gate, a block has 8 outputs: 8 rows of the first half of the weights, and the 8 of the second that belong to them.
-/// Normed: every block normalises x, and keeps it in shared memory, while its first weights are on their way.
+/// many waves with a block or two each on its way read faster than few with more. They are asked for before the kernels in front
+/// are done: both stages, or one where x has more rows to hold. Rows: of x, 8 or 16. Rows past the end are read again rather than
+/// masked: what they produce is not stored. With a gate, a block has 8 outputs: 8 rows of the first half of the weights, and the 8
+/// of the second that belong to them. Normed: every block normalises x, and keeps it in shared memory, while its first weights are
+/// on their way.
 template <class Y, int Rows, int Threads, class Tail, bool Normed> struct Skinny {
   static constexpr int tile = 16, block_k = 32, outs = tile / halves<Tail>;
-  static constexpr bool starts_early = true;
+  static constexpr bool starts_early = true, both = Rows == 8;
   static constexpr int threads(int) { return Threads; }
   using Weights = gpu::array<bf16, 4 * Threads, 8>;          // two stages, two rows at most, a vector for each thread
   using Partial = gpu::array<float, Threads / 2, Rows + 1>;  // (wave, out), row of x
@@ -82,18 +83,19 @@ template <class Y, int Rows, int Threads, class Tail, bool Normed> struct Skinny
     gpu::FragOut<W> sum;
     int k = cta.wave_id() * block_k;
     fetch(k, 0);
+    if constexpr (both) fetch(k + step, 1);
     if constexpr (Normed)
       normalise(cta, s, args);
     else
       cta.after_previous();
-    // What is added to, by the thread that adds.
+    static_assert(outs * Rows <= Threads);  // one sum each; what it is added to comes early
     [[maybe_unused]] float before = 0;
     if constexpr (std::is_same_v<Tail, kernels::Add>)
       if (const int o = cta.thread() % outs, row = cta.thread() / outs; row < a.rows && out0 + o < out)
         before = static_cast<float>(gpu::row_of(a.y, row, a.ldy)[out0 + o]);
     load_x(k);
-    for (int stage = 0; k < a.in; k += step, stage ^= 1) {
-      fetch(k + step, stage ^ 1);
+    for (int stage = 0; k < a.in; stage ^= 1) {
+      if constexpr (!both) fetch(k + step, stage ^ 1);
       gpu::wait_copies<1>();
       ATOM_UNROLL for (int r = 0; r < T::rows; ++r) wv[r] = s.w.template load<8>(place(stage, r), 0);
       ATOM_UNROLL for (int half = 0; half < 2; ++half) {
@@ -104,7 +106,9 @@ template <class Y, int Rows, int Threads, class Tail, bool Normed> struct Skinny
         }
         gpu::mma(cta, sum, fa, fb);
       }
-      load_x(k + step);
+      k += step;
+      load_x(k);
+      if constexpr (both) fetch(k + step, stage);  // what lay there is used
     }
     gpu::wait_copies<0>();
     if constexpr (Normed) cta.sync();  // x becomes sums
@@ -113,7 +117,6 @@ template <class Y, int Rows, int Threads, class Tail, bool Normed> struct Skinny
       if (at.col < Rows) s.partial.set(cta.wave_id() * tile + at.row, at.col, sum.v[i]);
     }
     cta.sync();
-    static_assert(outs * Rows <= Threads);
     const int o = cta.thread() % outs, row = cta.thread() / outs;
     if (row >= a.rows || out0 + o >= out) return;
     const auto total = [&](int half) {
