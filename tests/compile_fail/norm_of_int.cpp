@@ -1,4 +1,4 @@
-// refused: atom: RMSNorm<...> accepts AddResidual, RoundOnce, ZeroCentred, PadTo<N> and Quantize<Q>
+// refused: atom: RMSNorm<...> accepts AddResidual, RoundOnce, ZeroCentred, PadTo<N>, Quantize<Q> and For<Linear>
 #include "atom/ops/norm.hpp"
 
 atom::ops::RMSNorm<int> norm;
