@@ -27,7 +27,7 @@ class Drafter {
     b.tokens = tokens_.data() + first + 1;
     b.hidden_from = from;
     if (keep) b.hidden_rows = positions_.data(), b.hiddens = n;
-    const float* logits = executor_.draft(b, 0);
+    const float* logits = executor_.host(executor_.draft(b, 0), n);
     return {logits, logits + static_cast<std::ptrdiff_t>(n) * executor_.vocab()};
   }
   [[nodiscard]] const int* identity() const { return positions_.data(); }

@@ -1,6 +1,6 @@
 #pragma once
-// The emulator as a device of the engine: memory of its own that begins as NaN, copies, events and graphs. What is copied to pinned
-// memory arrives there when somebody waits for it, and no earlier.
+// The emulator as a device of the engine: memory of its own that begins as NaN, copies, events and graphs. Kernels run when
+// somebody waits for them or copies behind them, and no earlier: what the host reads too early, or overwrites too early, shows.
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -13,59 +13,60 @@ namespace atom::engine {
 
 template <int W> struct EmuRuntime {
   using backend = Emu<W>;
+  using Machine = gpu::emu::Machine;
   class Stream {
    public:
-    operator gpu::emu::Machine*() const noexcept { return &machine_; }
+    Stream() { cut(&machine_); }
+    ~Stream() { queues.erase(&machine_); }
+    operator Machine*() const noexcept { return &machine_; }
     void wait() const {
-      check("the emulator");
-      arrive(copied);
-    }
-    void check(const char* where) const {
-      if (!machine_.fault().empty()) throw Error(std::string(where) + ": " + machine_.fault());
+      run(&machine_, cut(&machine_));
+      check(&machine_);
     }
 
    private:
-    mutable gpu::emu::Machine machine_{1};
+    mutable Machine machine_{1};
   };
-  class Event {  // kernels are done when they return
+  class Event {
    public:
-    void record(gpu::emu::Machine* machine) {
+    void record(Machine* machine) {
       machine_ = machine;
-      copied_ = copied;
+      behind_ = cut(machine);
     }
     void wait() const {
-      if (machine_ && !machine_->fault().empty()) throw Error("the emulator: " + machine_->fault());
-      arrive(copied_);
+      if (!machine_) return;
+      run(machine_, behind_);
+      check(machine_);
     }
     [[nodiscard]] float milliseconds_since(const Event&) const { return 0; }
 
    private:
-    gpu::emu::Machine* machine_ = nullptr;
-    std::size_t copied_ = 0;
+    Machine* machine_ = nullptr;
+    std::size_t behind_ = 0;
   };
   struct Gate {
-    explicit Gate(gpu::emu::Machine*) {}
+    explicit Gate(Machine*) {}
     void open() {}
   };
   class Graph {
    public:
-    explicit Graph(gpu::emu::Machine* machine) { machine->record(&recording_); }
-    template <class Step> Graph(gpu::emu::Machine* machine, Step step) : Graph(machine) {
+    explicit Graph(Machine* machine) { machine->record(&recording_); }
+    template <class Step> Graph(Machine* machine, Step step) : Graph(machine) {
       step();
       end(machine);
     }
-    void end(gpu::emu::Machine* machine) {
-      machine->record(nullptr);
+    void end(Machine* machine) {
+      cut(machine);
       ++recorded;
     }
-    void launch(gpu::emu::Machine* machine) const {
+    void launch(Machine* machine) const {
       machine->replay(recording_);
       ++replayed;
     }
     static inline int recorded = 0, replayed = 0;
 
    private:
-    gpu::emu::Machine::Recording recording_;
+    typename Machine::Recording recording_;
   };
   static void* allocate(std::size_t bytes, const char*) {
     void* p = std::aligned_alloc(256, (bytes + 256) / 256 * 256);
@@ -73,41 +74,38 @@ template <int W> struct EmuRuntime {
     return p;
   }
   static void release(void* p) noexcept { std::free(p); }
-  static void* allocate_pinned(std::size_t bytes) {
-    auto* p = static_cast<std::byte*>(std::malloc(bytes + 1));
-    pinned[p] = bytes;
-    return p;
-  }
-  static void release_pinned(void* p) noexcept {
-    pinned.erase(static_cast<std::byte*>(p));
-    std::free(p);
-  }
-  static void copy(void* to, const void* from, std::size_t bytes, gpu::emu::Machine*) {
-    const auto* source = static_cast<const std::byte*>(from);
-    auto* target = static_cast<std::byte*>(to);
-    const auto block = pinned.upper_bound(target);
-    if (block == pinned.begin() || target >= std::prev(block)->first + std::prev(block)->second) {
-      std::memcpy(to, from, bytes);
-      return;
-    }
-    std::memset(to, 0xff, bytes);
-    on_the_way.push_back({target, {source, source + bytes}});
-    ++copied;
+  static void* allocate_pinned(std::size_t bytes) { return allocate(bytes, "pinned memory"); }
+  static void release_pinned(void* p) noexcept { std::free(p); }
+  static void copy(void* to, const void* from, std::size_t bytes, Machine* machine) {
+    run(machine, cut(machine));
+    std::memcpy(to, from, bytes);
   }
   static void check(const char*) {}
 
  private:
-  struct Copy {
-    std::byte* to;
-    std::vector<std::byte> data;
+  /// What was launched and has not run, in parts.
+  struct Queue {
+    std::deque<typename Machine::Recording> parts;
+    std::size_t begun = 0;  // parts so far
   };
-  static void arrive(std::size_t count) {
-    for (; copied - on_the_way.size() < count; on_the_way.pop_front())
-      std::ranges::copy(on_the_way.front().data, on_the_way.front().to);
+  static inline std::map<Machine*, Queue> queues;
+
+  /// Begins a part; how many there were before it.
+  static std::size_t cut(Machine* machine) {
+    Queue& queue = queues[machine];
+    machine->record(&queue.parts.emplace_back());
+    return queue.begun++;
   }
-  static inline std::map<std::byte*, std::size_t> pinned;  // and how many bytes
-  static inline std::deque<Copy> on_the_way;
-  static inline std::size_t copied = 0;  // to pinned memory, so far
+  /// The first so many parts, where they have not run.
+  static void run(Machine* machine, std::size_t parts) {
+    Queue& queue = queues[machine];
+    machine->record(nullptr);
+    for (; queue.begun - queue.parts.size() < parts; queue.parts.pop_front()) machine->replay(queue.parts.front());
+    machine->record(&queue.parts.back());
+  }
+  static void check(const Machine* machine) {
+    if (!machine->fault().empty()) throw Error("the emulator: " + machine->fault());
+  }
 };
 
 template <> const DeviceKind& device_kind<Emu<32>>();
