@@ -132,7 +132,7 @@ void* allocate(std::size_t bytes, const char* what) {
 }
 void* allocate_pinned(std::size_t bytes) {
   void* p = nullptr;
-  check(hipHostMalloc(&p, bytes == 0 ? 1 : bytes, 0), "pinned memory of the host");
+  check(hipHostMalloc(&p, bytes == 0 ? 1 : bytes, hipHostMallocMapped), "pinned memory of the host");
   return p;
 }
 void release_pinned(void* p) noexcept { (void)hipHostFree(p); }

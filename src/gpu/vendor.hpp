@@ -37,6 +37,7 @@ constexpr auto hipGraphExecDestroy = cudaGraphExecDestroy;
 constexpr auto hipGraphLaunch = cudaGraphLaunch;
 constexpr auto hipHostFree = cudaFreeHost;
 constexpr auto hipHostMalloc = static_cast<cudaError_t (*)(void**, std::size_t, unsigned)>(cudaHostAlloc);
+constexpr auto hipHostMallocMapped = cudaHostAllocMapped;
 constexpr auto hipMalloc = static_cast<cudaError_t (*)(void**, std::size_t)>(cudaMalloc);
 constexpr auto hipMemcpyAsync = cudaMemcpyAsync;
 constexpr auto hipOccupancyMaxActiveBlocksPerMultiprocessor =

@@ -87,17 +87,21 @@ template <class B, class T> void gather(int rows, int cols, int ld) {
   Verdict(side.finish()).same(y, want).template say<B>(std::string_view(op::name()), shape({rows, cols, ld}));
 }
 
-template <class B> void carry(int rows) {
-  using op = kernels::carry_tokens;
-  std::vector<int> drawn(300), from, tokens(size(rows, 1));
-  std::iota(drawn.begin(), drawn.end(), 1000);
-  std::iota(tokens.begin(), tokens.end(), 0);
-  for (int r = 0; r < rows; ++r) from.push_back(r % 3 ? r * 17 % 300 : -1);
-  auto want = tokens;
-  run_on<op, Ref>({}, {drawn.data(), from.data(), want.data(), rows});
+// There with tokens of the step before, and back without.
+template <class B> void transfer(int n, int rows, int apart) {
+  using op = kernels::transfer;
+  std::vector<int> drawn(300), carried, from(size(n, 1)), there(size(n + apart, 1), -1), back(from.size(), -1), want = from;
+  std::iota(drawn.begin(), drawn.end(), n);
+  std::iota(from.begin(), from.end(), 0);
+  for (int r = 0; r < rows; ++r) carried.push_back(r % 3 ? r * 17 % 300 : -1);
+  run_on<op, Ref>({}, {from.data(), want.data(), n, drawn.data(), carried.data(), rows});
   Side<B> side;
-  run_on<op, B>(side.stream(), {side.in(drawn), side.in(from), side.out(tokens), rows});
-  Verdict(side.finish()).same(tokens, want).template say<B>(std::string_view(op::name()), shape({rows}));
+  int* inputs = side.out(there) + apart;
+  run_on<op, B>(side.stream(), {side.pinned(from), inputs, n, side.in(drawn), side.pinned(carried), rows});
+  run_on<op, B>(side.stream(), {inputs, side.pinned(back), n});
+  const std::string fault = side.finish();
+  there.erase(there.begin(), there.begin() + apart);
+  Verdict(fault).same(there, want).same(back, want).template say<B>(std::string_view(op::name()), shape({n, rows, apart}));
 }
 
 template <class B, class T> void join(int rows, int cols) {
@@ -272,8 +276,9 @@ template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
   std::vector<int> order(sorted.size()), tokens(params.size(), -1), want = tokens;
   run_on<op, Ref>({}, {logits.data(), params.data(), sorted.data(), order.data(), want.data(), rows, vocab, vocab + 3});
   Side<B> side;
-  run_on<op, B>(side.stream(), {side.in(logits), side.in(params), nullptr, side.out(order), side.out(tokens), rows, vocab,
-                                vocab + 3, p.temperature == 0});
+  const auto* there = p.temperature == 0 ? nullptr : side.in(params);
+  run_on<op, B>(side.stream(),
+                {side.in(logits), there, nullptr, side.out(order), side.out(tokens), rows, vocab, vocab + 3, p.temperature == 0});
   Verdict(side.finish()).same(tokens, want).template say<B>(std::string_view(op::name()), shape({rows, vocab}));
 }
 
@@ -310,7 +315,8 @@ template <class B> void everything() {
     gather<B, float>(9, cols, cols + 3);
     gather<B, bf16>(9, cols, cols + 8);
   }
-  for (int rows : {1, 256, 600}) carry<B>(rows);
+  for (int n : {1, 600, 5003, large ? 300000 : 9000})
+    for (int apart : {0, 1}) transfer<B>(n, n == 1 ? 0 : 600, apart);
   with_each_gemm([&] {
     for (int rows : {1, 3, 16, 17, large ? 200 : 65})
       for (bool bias : {false, true}) {

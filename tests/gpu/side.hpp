@@ -1,5 +1,7 @@
 #pragma once
 // Side<B>: where backend B's data lies. A test's vectors go there and come back; on the emulator there is nothing to move.
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,14 @@ template <> class Side<Hip> {
     returns_.push_back({v.data(), p, v.size() * sizeof(T)});
     return static_cast<T*>(p);
   }
+  /// As out(), in the host's own memory.
+  template <class T> T* pinned(std::vector<T>& v) {
+    const std::size_t bytes = v.size() * sizeof(T);
+    pinned_.emplace_back(gpu::allocate_pinned(bytes), &gpu::release_pinned);
+    std::copy(v.begin(), v.end(), static_cast<T*>(pinned_.back().get()));
+    returns_.push_back({v.data(), pinned_.back().get(), bytes});
+    return static_cast<T*>(pinned_.back().get());
+  }
   Hip::stream stream() { return stream_; }
   /// Empty, or what went wrong.
   std::string finish() try {
@@ -51,6 +61,7 @@ template <> class Side<Hip> {
   };
   gpu::Stream stream_;
   std::vector<gpu::Buffer<unsigned char>> held_;
+  std::vector<std::unique_ptr<void, void (*)(void*) noexcept>> pinned_;
   std::vector<Return> returns_;
 };
 using Backends = std::tuple<Hip>;
@@ -69,6 +80,7 @@ template <int W> class Side<Emu<W>> {
  public:
   template <class T> const T* in(const std::vector<T>& v) { return v.data(); }
   template <class T> T* out(std::vector<T>& v) { return v.data(); }
+  template <class T> T* pinned(std::vector<T>& v) { return v.data(); }
   gpu::emu::Machine* stream() { return &machine_; }
   std::string finish() { return machine_.fault(); }
 

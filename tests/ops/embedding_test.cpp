@@ -1,4 +1,4 @@
-// embed, gather_rows and join_rows on Cpu and Emu, carry_tokens on Emu against Ref: copies and conversions, so every bit counts.
+// embed, gather_rows and join_rows on Cpu and Emu, transfer on Emu against Ref: copies and conversions, so every bit counts.
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -103,29 +103,36 @@ TEST(GatherRows, EqualsReference) {
   check_gather<bf16>();
 }
 
-TEST(CarryTokens, EqualsReference) {
-  for (int rows : {0, 1, 256, 300}) {
-    std::vector<int> drawn, from;
-    for (int r = 0; r < rows; ++r) {
-      drawn.push_back(1000 + r);
-      from.push_back(r % 3 == 1 ? -1 : r * 7 % rows);
+TEST(Transfer, EqualsReference) {
+  for (const int n : {0, 1, 6, 1023, 1024, 2055})
+    for (const int rows : {0, 1, 6, 1000}) {
+      if (rows > n) continue;
+      std::vector<int> from, drawn, carried;
+      for (int i = 0; i < n; ++i) from.push_back(i);
+      for (int r = 0; r < rows; ++r) {
+        drawn.push_back(1000 + r);
+        carried.push_back(r % 3 == 1 ? -1 : r * 7 % rows);
+      }
+      for (const int apart : {0, 1, 4}) {  // aligned, and not
+        const auto on = [&](auto backend, auto stream) {
+          std::vector<int> to(from.size() + 5, -7);
+          run_on<kernels::transfer, decltype(backend)>(stream,
+                                                       {from.data(), to.data() + apart, n, drawn.data(), carried.data(), rows});
+          return to;
+        };
+        const auto want = on(Ref{}, Ref::stream{});
+        EXPECT_TRUE(std::count(want.begin(), want.end(), -7) == 5) << "nothing in front, nothing behind";
+        if (rows == 6) {
+          EXPECT_EQ(want[static_cast<std::size_t>(apart) + 1], 1) << "a token of the host's";
+          EXPECT_EQ(want[static_cast<std::size_t>(apart) + 2], 1002);
+        }
+        on_every_wave([&](auto backend, auto machine) {
+          const auto got = on(backend, machine);
+          EXPECT_EQ(got, want);
+          return got;
+        });
+      }
     }
-    const auto on = [&](auto backend, auto stream) {
-      std::vector<int> tokens(drawn.size(), 5);
-      run_on<kernels::carry_tokens, decltype(backend)>(stream, {drawn.data(), from.data(), tokens.data(), rows});
-      return tokens;
-    };
-    const auto want = on(Ref{}, Ref::stream{});
-    if (rows > 2) {
-      EXPECT_EQ(want[1], 5) << "a token of the host's";
-      EXPECT_EQ(want[2], 1014);
-    }
-    on_every_wave([&](auto backend, auto machine) {
-      const auto got = on(backend, machine);
-      EXPECT_EQ(got, want);
-      return got;
-    });
-  }
 }
 
 template <class T> void check_join() {

@@ -112,7 +112,7 @@ template <class R> class GpuDevice final : public Device {
     if (const Recorded* graph = recorded(batch)) {
       Batch b = batch;
       b.logit_rows = nullptr;
-      static_cast<void>(stage(b, limits_.pages));
+      static_cast<void>(stage(b, limits_.pages, Behind::graph));
       graph->graph->launch(stream_);
       return logits_ = graph->logits;
     }
@@ -122,7 +122,7 @@ template <class R> class GpuDevice final : public Device {
       b.rows = pieced->key.num_tokens;
       Replay replay(pieced->graphs, stream_);
       model.pieces(&replay);
-      logits_ = const_cast<float*>(model.step(stage(b, widest(b))));
+      logits_ = const_cast<float*>(model.step(stage(b, widest(b), Behind::graph)));
       model.pieces(nullptr);
       R::check("a step");
       return logits_;
@@ -155,11 +155,13 @@ template <class R> class GpuDevice final : public Device {
       R::copy(logits_, logits, logit_bytes(rows), stream_);
       logits = logits_;
     }
-    std::copy_n(params, n, d.params.data);
-    R::copy(params_.data, d.params.data, n * sizeof *params, stream_);
     const bool greedy = std::all_of(params, params + rows, [](const auto& p) { return p.temperature == 0; });
+    if (!greedy) {
+      std::copy_n(params, n, d.params.data);
+      transfer(d.params.data, params_.data, n);
+    }
     model.sample({logits, params_.data, nullptr, sampling_.data, tokens_.data, rows, limits_.vocab, limits_.vocab, greedy});
-    R::copy(d.tokens.data, tokens_.data, n * sizeof(int), stream_);
+    transfer(tokens_.data, d.tokens.data, n);
     d.done.record(stream_);
     R::check("a draw");
   } catch (const Error& e) {
@@ -365,8 +367,20 @@ template <class R> class GpuDevice final : public Device {
     stream_.wait();
   }
 
+  /// Pinned memory to the device, or back, by a kernel: a copy engine between two kernels leaves the device idle for 6 to 10 us
+  /// (H100). What this writes, no kernel may read in front of its after_previous().
+  template <class T> void transfer(const T* from, T* to, std::size_t n) noexcept {
+    static_assert(sizeof(T) % sizeof(int) == 0);
+    run_on<kernels::transfer, typename R::backend>(
+        stream_, {reinterpret_cast<const int*>(from), reinterpret_cast<int*>(to), static_cast<int>(n * sizeof(T) / sizeof(int))});
+  }
+
+  /// What is launched behind a step's inputs. Kernels read them before those in front are done (all but tokens), so no kernel may
+  /// write them there; a graph begins when all in front of it is done.
+  enum class Behind { kernels, graph };
+
   /// The batch on the device. Where its arrays lie depends on its sizes and on `stride` alone.
-  Batch stage(const Batch& b, int stride) {
+  Batch stage(const Batch& b, int stride, Behind behind = Behind::kernels) {
     staged_.wait();  // the last step's transfer has left the buffer
     Batch there = b;
     std::size_t at = 0;
@@ -387,12 +401,14 @@ template <class R> class GpuDevice final : public Device {
     for (int s = 0; s < b.seqs; ++s, at += static_cast<std::size_t>(stride))
       std::copy_n(b.block_table + static_cast<std::ptrdiff_t>(s) * b.table_stride,
                   std::min({pages_of(b.context[s]), b.table_stride, stride}), staging_.data + at);
-    if (b.carried) put(there.carried, b.rows - b.padding);  // last: recorded steps know nothing of it
-    R::copy(inputs_.data, staging_.data, at * sizeof(int), stream_);
+    there.carried = nullptr;
+    const int carried = b.carried ? b.rows - b.padding : 0;
+    std::copy_n(b.carried, carried, staging_.data + at);
+    if (behind == Behind::kernels) R::copy(inputs_.data, staging_.data, at * sizeof(int), stream_);
+    const int sent = behind == Behind::kernels ? carried : static_cast<int>(at);
+    run_on<kernels::transfer, typename R::backend>(stream_,
+                                                   {staging_.data, inputs_.data, sent, tokens_.data, staging_.data + at, carried});
     staged_.record(stream_);
-    if (there.carried)
-      run_on<kernels::carry_tokens, typename R::backend>(
-          stream_, {tokens_.data, there.carried, const_cast<int*>(there.tokens), b.rows - b.padding});
     return there;
   }
 

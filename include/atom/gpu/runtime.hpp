@@ -52,7 +52,8 @@ class Stream {
 /// The device's memory, uninitialised. Throws atom::Error naming `what` it is for.
 void* allocate(std::size_t bytes, const char* what = "a buffer");
 void release(void* p) noexcept;
-/// The host's, from which copies are asynchronous.
+/// The host's, from which copies are asynchronous. Kernels read and write it at the same address (64-bit systems have one address
+/// space, with either maker); who waits for an event behind them sees what they wrote.
 void* allocate_pinned(std::size_t bytes);
 void release_pinned(void* p) noexcept;
 /// Between host and device, or within one of them; the host's memory must outlive the copy.

@@ -1,5 +1,5 @@
 #pragma once
-// embed, gather_rows, carry_tokens and join_rows on GPU backends: declarations; defined and instantiated in
+// embed, gather_rows, transfer and join_rows on GPU backends: declarations; defined and instantiated in
 // src/kernels/gpu/embedding.hip.
 #include "atom/ops/embedding_op.hpp"
 #include "atom/ops/gpu_types.hpp"
@@ -14,8 +14,8 @@ template <gpu::Activation T, gpu::Target B> struct impl<kernels::gather_rows<T>,
   static void run(typename B::stream stream, const typename kernels::gather_rows<T>::args& a) noexcept;
 };
 
-template <gpu::Target B> struct impl<kernels::carry_tokens, B> {
-  static void run(typename B::stream stream, const kernels::carry_tokens::args& a) noexcept;
+template <gpu::Target B> struct impl<kernels::transfer, B> {
+  static void run(typename B::stream stream, const kernels::transfer::args& a) noexcept;
 };
 
 template <gpu::Activation T, gpu::Target B> struct impl<kernels::join_rows<T>, B> {

@@ -1,5 +1,5 @@
 #pragma once
-// Embedding lookup and row gathering: the ends of a forward pass.
+// Embedding lookup and row gathering: the ends of a forward pass. And what it is given and gives back, between host and device.
 #include "atom/core/cost.hpp"
 #include "atom/core/name.hpp"
 #include "atom/core/run.hpp"
@@ -30,16 +30,19 @@ template <class T> struct gather_rows {
   static constexpr Cost cost(const args& a) { return {2.0 * a.rows * a.cols * sizeof(T), 0}; }
 };
 
-/// tokens[r] = drawn[from[r]]: rows that continue what the step before drew; where from is negative the token stays.
-struct carry_tokens {
+/// to[i] = from[i], between pinned memory of the host and memory of a device. A step's tokens come first: those rows that continue
+/// what the step before drew get to[r] = drawn[carried[r]]; where carried is negative, the host knew the token.
+struct transfer {
   struct args {
-    const int* drawn;  // (any)
-    const int* from;   // (rows)
-    int* tokens;       // (rows)
-    int rows;
+    const int* from;  // (n)
+    int* to;          // (n)
+    int n;
+    const int* drawn = nullptr;    // (any)
+    const int* carried = nullptr;  // (rows)
+    int rows = 0;                  // at most n
   };
-  static constexpr Name name() { return {"carry_tokens"}; }
-  static constexpr Cost cost(const args& a) { return {3.0 * a.rows * sizeof(int), 0}; }
+  static constexpr Name name() { return {"transfer"}; }
+  static constexpr Cost cost(const args& a) { return {(2.0 * a.n + 2.0 * a.rows) * sizeof(int), 0}; }
 };
 
 /// y[r] = [left[r] | right[r]].

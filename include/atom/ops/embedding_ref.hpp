@@ -1,5 +1,5 @@
 #pragma once
-// Reference: embed, gather_rows, carry_tokens and join_rows.
+// Reference: embed, gather_rows, transfer and join_rows.
 #include "atom/core/backend.hpp"
 #include "atom/ops/embedding_op.hpp"
 
@@ -25,10 +25,11 @@ template <class T> struct impl<kernels::gather_rows<T>, Ref> {
   }
 };
 
-template <> struct impl<kernels::carry_tokens, Ref> {
-  static void run(Ref::stream, const kernels::carry_tokens::args& a) noexcept {
+template <> struct impl<kernels::transfer, Ref> {
+  static void run(Ref::stream, const kernels::transfer::args& a) noexcept {
+    for (int i = 0; i < a.n; ++i) a.to[i] = a.from[i];
     for (int r = 0; r < a.rows; ++r)
-      if (a.from[r] >= 0) a.tokens[r] = a.drawn[a.from[r]];
+      if (a.carried[r] >= 0) a.to[r] = a.drawn[a.carried[r]];
   }
 };
 

@@ -29,7 +29,7 @@ struct sample {
     int* order;                  // (rows, vocab) scratch
     int* tokens;                 // (rows) out
     int rows, vocab, ld;
-    bool greedy = false;  // whoever calls knows that every temperature is 0
+    bool greedy = false;  // whoever calls knows that every temperature is 0; a GPU then reads no params
   };
   static constexpr Name name() { return {"sample"}; }
   static constexpr Cost cost(const args& a) { return {4.0 * a.rows * a.vocab, 4.0 * a.rows * a.vocab}; }

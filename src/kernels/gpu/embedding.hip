@@ -1,4 +1,5 @@
-// embed, gather_rows and join_rows: rows copied, and converted on the way. carry_tokens: a thread per row.
+// embed, gather_rows and join_rows: rows copied, and converted on the way. transfer: a vector a thread, so that the host is
+// asked once.
 #include "atom/ops/embedding_gpu.hpp"
 
 #include "rows.hpp"
@@ -30,14 +31,22 @@ template <class W, class T, int N> struct Copy {
   }
 };
 
-struct Carry {
+template <int N> struct Transfer {
   static constexpr int threads(int) { return gpu::row_threads; }
   struct Shared {};
-  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const kernels::carry_tokens::args& a) const {
-    const int row = cta.block_x() * cta.threads() + cta.thread();
-    if (row >= a.rows) return;
-    const int from = a.from[row];
-    if (from >= 0) a.tokens[row] = a.drawn[from];
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const kernels::transfer::args& a) const {
+    const int first = (cta.block_x() * cta.threads() + cta.thread()) * N;
+    if (first + N <= a.n)
+      move<N>(a, first);
+    else
+      for (int i = first; i < a.n; ++i) move<1>(a, i);
+  }
+  template <int M> ATOM_DEVICE static void move(const kernels::transfer::args& a, int first) {
+    auto v = gpu::load_once<M>(a.from + first);
+    int carried[M];
+    ATOM_UNROLL for (int i = 0; i < M; ++i) carried[i] = first + i < a.rows ? a.carried[first + i] : -1;
+    ATOM_UNROLL for (int i = 0; i < M; ++i) if (carried[i] >= 0) v.v[i] = a.drawn[carried[i]];
+    gpu::store<M>(a.to + first, v);
   }
 };
 
@@ -72,8 +81,12 @@ void impl<kernels::gather_rows<T>, B>::run(typename B::stream stream, const type
 }
 
 template <gpu::Target B>
-void impl<kernels::carry_tokens, B>::run(typename B::stream stream, const kernels::carry_tokens::args& a) noexcept {
-  gpu::launch<Carry, B>(stream, {(a.rows + gpu::row_threads - 1) / gpu::row_threads, 1}, a);
+void impl<kernels::transfer, B>::run(typename B::stream stream, const kernels::transfer::args& a) noexcept {
+  constexpr int N = gpu::vector_of<int>;
+  if (gpu::vectors<N>(a.from, 0) && gpu::vectors<N>(a.to, 0))
+    gpu::launch<Transfer<N>, B>(stream, {gpu::ceil_div(a.n, N * gpu::row_threads), 1}, a);
+  else
+    gpu::launch<Transfer<1>, B>(stream, {gpu::ceil_div(a.n, gpu::row_threads), 1}, a);
 }
 
 template <gpu::Activation T, gpu::Target B>
@@ -95,6 +108,6 @@ ATOM_GPU_KERNEL(atom::kernels::embed<atom::bf16, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::embed<atom::fp16, atom::bf16>);
 ATOM_GPU_KERNEL(atom::kernels::gather_rows<float>);
 ATOM_GPU_KERNEL(atom::kernels::gather_rows<atom::bf16>);
-ATOM_GPU_KERNEL(atom::kernels::carry_tokens);
+ATOM_GPU_KERNEL(atom::kernels::transfer);
 ATOM_GPU_KERNEL(atom::kernels::join_rows<float>);
 ATOM_GPU_KERNEL(atom::kernels::join_rows<atom::bf16>);

@@ -243,7 +243,7 @@ struct Draw {
     const Scratch scratch(a, row);
     const Best best = best_of(cta, scratch, a.vocab);
     int token = best.token();
-    if (a.params[row].temperature != 0)
+    if (!a.greedy && a.params[row].temperature != 0)
       token = token_of(cta, s, a, row, best, scratch.list, scratch.wanted->tokens, [&](int b) { return sum_of(scratch, b); });
     if (cta.thread() == 0) a.tokens[row] = token;
   }
@@ -264,7 +264,7 @@ struct Alone {
     const Part logits = part_of(cta, a, row, 0);
     const Best best = best_of(cta, s.best, logits);
     int token = best.token();
-    if (const float temperature = a.params[row].temperature; temperature != 0) {
+    if (const float temperature = a.greedy ? 0 : a.params[row].temperature; temperature != 0) {
       s.counts.clear(cta);
       s.counts.take(cta, {best.logit, temperature}, logits);
       token = token_of(cta, s.draw, a, row, best, nullptr, -1, [&](int b) { return s.counts.sum(b); });
