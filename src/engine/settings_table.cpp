@@ -135,7 +135,7 @@ constexpr Setting table[] = {
     {.group = G::model,
      .field = "gpu_gemm",
      .place = at<&Args::gpu_gemm>,
-     .meaning = "What multiplies more than 16 rows on a GPU: the vendor's library (cuBLASLt, hipBLASLt), own kernels, or auto: the "
+     .meaning = "What multiplies many rows on a GPU: the vendor's library (cuBLASLt, hipBLASLt), own kernels, or auto: the "
                 "library where it is installed",
      .choices = "auto, own, vendor"},
     {.group = G::model,

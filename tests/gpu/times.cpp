@@ -91,9 +91,12 @@ void linear(const gpu::Stream& stream, int rows, int out, int in) {
   gpu::use_gemm(gpu::Gemm::own);
   time<op>(stream, calls, shape, op::cost(calls[0]));
   gpu::use_gemm(gpu::Gemm::automatic);
-  if (rows <= 16 || gpu::gemm_workspace(gpu::Gemm::automatic) == 0) return;
-  run_on<op, Hip>(stream, calls[0]);  // the library chooses
-  time<op>(stream, calls, shape + ", vendor", op::cost(calls[0]));
+  const auto product = [&](std::size_t i) {
+    return gpu::Product{x.data(), calls[i].w, y.data(), rows, out, in, in, out, false, false};
+  };
+  if (rows <= 8 || !gpu::vendor_serves(product(0))) return;  // the library chooses
+  time(stream, std::string(std::string_view(op::name())), shape + ", vendor", op::cost(calls[0]), calls.size(),
+       [&](std::size_t i) { gpu::vendor_gemm(stream, product(i)); });
 }
 
 /// What a layer launches around a product of few rows, joined to it and one behind the other.
@@ -286,7 +289,7 @@ int main(int argc, char** argv) try {
       test::linear(stream, rows, 24576, 4096), test::linear(stream, rows, 4096, 12288);
     }
   if (wanted("joined"))
-    for (int rows : {1, 4, 8, 16})
+    for (int rows : {1, 4, 8, 16, 32, 64})
       for (const auto& [qkv, width, ff, o] : {std::array{4096, 1024, 3072, 2048}, std::array{6144, 4096, 12288, 4096}}) {
         using Gate = kernels::Gate<activation::Silu>;
         test::joined<kernels::Write>(stream, rows, qkv, width, true);

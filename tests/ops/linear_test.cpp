@@ -287,6 +287,41 @@ TEST(LinearInt8, RowsAreExactWhateverTheBatchAndLevel) {
   });
 }
 
+// Kernels of a GPU for so many rows, alone and joined with what becomes of the sums.
+TEST(LinearGpu, FewRowsAgreeWithRefOnAnySchedule) {
+  const auto agrees = []<class Tail>(Tail, int rows, int out, int in) {
+    SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(out) + " x " + std::to_string(in));
+    using Product = kernels::linear<quant::NoAs<bf16>, bf16>;
+    const auto n = [](int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
+    const auto x = test::noise<bf16>(n(rows, in), 1), before = test::noise<bf16>(n(rows, out), 2);
+    const auto w = test::noise<bf16>(n(out, in), 3, 1 / std::sqrt(static_cast<float>(in)));
+    const auto bias = test::noise<float>(n(1, out), 4);
+    const auto run = [&]<class B>(B, typename B::stream s) {
+      auto y = before;
+      const Product::args a{x.data(), nullptr, w.data(), nullptr, bias.data(), y.data(), rows, out, in, in, out};
+      if constexpr (std::same_as<Tail, kernels::Write>)
+        run_on<Product, B>(s, a);
+      else
+        run_on<kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>, B>(s, {a});
+      return y;
+    };
+    const auto want = run(Ref{}, {});
+    test::on_every_wave([&]<class B>(B backend, typename B::stream machine) {
+      const auto got = run(backend, machine);
+      EXPECT_TRUE(close(got, want, std::same_as<Tail, kernels::Add> ? 0.02f : absolute<bf16>, 2 * relative<bf16>));
+      return got;
+    });
+  };
+  using Silu = kernels::Gate<activation::Silu>;
+  for (int rows : {9, 17}) {
+    agrees(kernels::Write{}, rows, 2064, 32);
+    agrees(Silu{}, rows, 72, 544);
+  }
+  agrees(kernels::Write{}, 16, 6340, 32);
+  agrees(kernels::Add{}, 32, 100, 1088);
+  agrees(Silu{}, 64, 72, 288);
+}
+
 template <class T> class QuantizeCpu : public testing::Test {};
 using Computed = testing::Types<float, bf16>;
 struct TypeName {

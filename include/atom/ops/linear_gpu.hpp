@@ -1,10 +1,9 @@
 #pragma once
 // linear on GPU backends, bf16, and with float weights for routers: declarations; defined and instantiated in
-// src/kernels/gpu/linear.hip and linear_float.hip.
-// Weights stay row-major. Up to 16 rows are multiplied while the weights stream by once; more go through the
-// vendor's library (atom/gpu/gemm.hpp), or tiles in shared memory.
-// Sums are fp32 in an order that depends on the shape alone.
-// fused_linear is the first of the two, for as many rows.
+// src/kernels/gpu/linear.hip, linear_fused.hip and linear_float.hip.
+// Weights stay row-major. Few rows are multiplied by own kernels while the weights stream by once, and joined with what surrounds
+// the product (fused_linear); more go through the vendor's library (atom/gpu/gemm.hpp), or tiles in shared memory. Sums are fp32 in
+// an order that depends on the shape alone.
 #include <bit>
 #include <cstdint>
 
@@ -19,16 +18,32 @@ template <class Tail>
 concept Tailed =
     std::same_as<Tail, kernels::Write> || std::same_as<Tail, kernels::Add> || std::same_as<Tail, kernels::Gate<activation::Silu>>;
 
-/// So many rows are multiplied at the speed of reading the weights, by own kernels: x and w are read in vectors.
-constexpr int few_rows(int out, int in) { return double{1} * out * in > 1 << 24 ? 8 : 16; }
 template <class X> bool whole_blocks(const X* x, int in, int ldx) {
   return in % 32 == 0 && ldx % 8 == 0 && std::bit_cast<std::uintptr_t>(x) % 16 == 0;
+}
+/// So few that blocks of 16 are not one for each multiprocessor.
+constexpr bool few_outputs(int out) { return out < 2048; }
+/// So many that blocks of 192 are most of one for each multiprocessor.
+constexpr bool wide_gates(int out) { return out > 95 * 192; }
+
+/// Which kernel multiplies few rows at the speed of reading the weights: src/kernels/gpu/skinny.hpp or several.hpp. Many: neither.
+/// To 8 rows always, to 16 where there are few outputs, or rows of y are not aligned: skinny. To 32: several, though a library may
+/// be faster for more than 16 rows and few outputs. With a gate to 64, where a library and the activation behind it are slower.
+enum class FewRows : unsigned char { skinny, several, many };
+template <class Tail, class Args> FewRows few_rows(const Args& a) {
+  constexpr bool gated = !std::same_as<Tail, kernels::Write> && !std::same_as<Tail, kernels::Add>;
+  if (a.rows > 64 || !whole_blocks(a.x, a.in, a.ldx)) return FewRows::many;
+  const bool aligned =
+      a.out % (gated ? 8 : 4) == 0 && a.ldy % 4 == 0 && std::bit_cast<std::uintptr_t>(a.y) % (4 * sizeof(*a.y)) == 0;
+  if (a.rows <= 8 || (!gated && a.rows <= 16 && (few_outputs(a.out) || !aligned))) return FewRows::skinny;
+  if (!aligned) return FewRows::many;
+  return a.rows <= 32 || (gated && (wide_gates(a.out) || a.in <= 1024)) ? FewRows::several : FewRows::many;
 }
 /// Elements of x that a block can normalise and keep; 512 threads, two vectors of 8 each, whole waves for each row.
 inline constexpr int normalised = 8192;
 /// Every block does it: that pays for few rows, and where all blocks run at once.
 constexpr bool normalises(int rows, int out, int in) {
-  return rows <= 4 && in <= 16 * 64 * (8 / rows) && rows * in <= normalised && few_rows(out, in) == 16;
+  return rows <= 4 && in <= 16 * 64 * (8 / rows) && rows * in <= normalised && double{1} * out * in <= 1 << 24;
 }
 }  // namespace gpu
 
@@ -40,8 +55,10 @@ template <gpu::Tailed Tail, gpu::Target B> struct impl<kernels::fused_linear<qua
   using args = typename kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>::args;
   static bool takes(const args& a) noexcept {
     const auto& p = a.product;
-    return p.rows > 0 && p.rows <= gpu::few_rows(p.out, p.in) && gpu::whole_blocks(p.x, p.in, p.ldx) &&
-           (!a.norm_w || (std::same_as<Tail, kernels::Write> && gpu::normalises(p.rows, p.out, p.in)));
+    if constexpr (std::same_as<Tail, kernels::Write>)
+      return a.norm_w && p.rows > 0 && gpu::whole_blocks(p.x, p.in, p.ldx) && gpu::normalises(p.rows, p.out, p.in);
+    else
+      return !a.norm_w && p.rows > 0 && gpu::few_rows<Tail>(p) != gpu::FewRows::many;
   }
   static void run(typename B::stream stream, const args& a) noexcept;
 };
