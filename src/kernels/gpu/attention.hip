@@ -144,19 +144,31 @@ template <class Kv, int D, class B, class Args> void prefill(typename B::stream 
 }
 
 /// As many blocks as the device runs at once share the rows. Where whole rows come out even, only long contexts are cut; else few
-/// rows are cut into short chunks. Codes are half the bytes: twice the stages. Where copies are waited for when they are made, a
-/// second stage gains nothing.
+/// rows are cut into short chunks.
+template <class K, class B, class KArgs> void decode(typename B::stream stream, const KArgs& args, int heads, int resident) {
+  const auto& a = args.a;
+  const int rounds = gpu::ceil_div(args.slots * heads, resident), most = args.slots * kernels::attention_splits(a.kv_heads);
+  const bool full = args.slots * heads * 10 >= rounds * resident * 9;
+  KArgs cut = args;
+  cut.shares = full ? gpu::ceil_div(args.slots, rounds) : gpu::min(gpu::max(1, resident / heads), most);
+  cut.least = full ? 64 : gpu::min(gpu::max(args.slots * heads / 8, 2), 16);
+  gpu::launch<K, B>(stream, {heads, cut.shares}, cut);
+}
+/// Codes are half the bytes: twice the stages. Rows that give each multiprocessor one block have twice as many again, and the
+/// multiprocessor to themselves. Where copies are waited for when they are made, a second stage gains nothing.
 template <class Kv, int D, int Heads, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
-  constexpr int stages = gpu::wave_of<B> == 64 ? 1 : kernels::has_scales<Kv> ? 4 : 2;
-  using K = gpu::DecodeAttention<Kv, D, Heads, stages>;
   using KArgs = gpu::DecodeArgs<Args>;
+  constexpr bool copies = gpu::wave_of<B> == 32;
+  constexpr int stages = !copies ? 1 : kernels::has_scales<Kv> ? 4 : 2;
+  using Shared = gpu::DecodeAttention<Kv, D, Heads, stages>;
   const int slots = row_each ? a.rows : a.seqs, parts = gpu::ceil_div(a.heads / a.kv_heads, Heads), heads = a.kv_heads * parts;
-  const int resident = gpu::blocks_at_once<K, B, KArgs>(), rounds = gpu::ceil_div(slots * heads, resident);
-  const bool full = slots * heads * 10 >= rounds * resident * 9;
-  const int most = slots * kernels::attention_splits(a.kv_heads);
-  const int shares = full ? gpu::ceil_div(slots, rounds) : gpu::min(gpu::max(1, resident / heads), most);
-  const int least = full ? 64 : gpu::min(gpu::max(slots * heads / 8, 2), 16);
-  gpu::launch<K, B>(stream, {heads, shares}, KArgs{a, slots, shares, parts, least, row_each});
+  const KArgs args{a, slots, 0, parts, 0, row_each};
+  if constexpr (copies && D == 128 && !kernels::has_scales<Kv>) {
+    using Alone = gpu::DecodeAttention<Kv, D, Heads, 2 * stages>;
+    const int resident = gpu::blocks_at_once<Alone, B, KArgs>();
+    if (slots * heads <= resident && slots * heads * 2 > resident) return decode<Alone, B>(stream, args, heads, resident);
+  }
+  decode<Shared, B>(stream, args, heads, gpu::blocks_at_once<Shared, B, KArgs>());
 }
 template <class Kv, int D, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
   if (a.heads / a.kv_heads <= 8)
