@@ -319,7 +319,7 @@ TEST(LinearGpu, FewRowsAgreeWithRefOnAnySchedule) {
   }
   agrees(kernels::Write{}, 16, 6340, 32);
   agrees(kernels::Add{}, 32, 100, 1088);
-  agrees(Silu{}, 64, 72, 288);
+  agrees(kernels::Write{}, 40, 2048, 32);
 }
 
 template <class T> class QuantizeCpu : public testing::Test {};

@@ -25,19 +25,23 @@ template <class X> bool whole_blocks(const X* x, int in, int ldx) {
 constexpr bool few_outputs(int out) { return out < 2048; }
 /// So many that blocks of 192 are most of one for each multiprocessor.
 constexpr bool wide_gates(int out) { return out > 95 * 192; }
+/// Blocks of 32 are at most one for each multiprocessor, and ask for most of their weights before the kernels in front are done.
+constexpr bool soon_there(int out, int in) { return !few_outputs(out) && out <= 132 * 32 && in <= 1024; }
 
 /// Which kernel multiplies few rows at the speed of reading the weights: src/kernels/gpu/skinny.hpp or several.hpp. Many: neither.
 /// To 8 rows always, to 16 where there are few outputs, or rows of y are not aligned: skinny. To 32: several, though a library may
-/// be faster for more than 16 rows and few outputs. With a gate to 64, where a library and the activation behind it are slower.
+/// be faster for more than 16 rows and few outputs. To 64, where a library is slower in a layer: with a gate and many outputs, and
+/// where a block's part is small.
 enum class FewRows : unsigned char { skinny, several, many };
 template <class Tail, class Args> FewRows few_rows(const Args& a) {
-  constexpr bool gated = !std::same_as<Tail, kernels::Write> && !std::same_as<Tail, kernels::Add>;
+  constexpr bool written = std::same_as<Tail, kernels::Write>, gated = !written && !std::same_as<Tail, kernels::Add>;
   if (a.rows > 64 || !whole_blocks(a.x, a.in, a.ldx)) return FewRows::many;
   const bool aligned =
       a.out % (gated ? 8 : 4) == 0 && a.ldy % 4 == 0 && std::bit_cast<std::uintptr_t>(a.y) % (4 * sizeof(*a.y)) == 0;
   if (a.rows <= 8 || (!gated && a.rows <= 16 && (few_outputs(a.out) || !aligned))) return FewRows::skinny;
   if (!aligned) return FewRows::many;
-  return a.rows <= 32 || (gated && (wide_gates(a.out) || a.in <= 1024)) ? FewRows::several : FewRows::many;
+  const bool more = (gated && wide_gates(a.out)) || (written && soon_there(a.out, a.in));
+  return a.rows <= 32 || more ? FewRows::several : FewRows::many;
 }
 /// Elements of x that a block can normalise and keep; 512 threads, two vectors of 8 each, whole waves for each row.
 inline constexpr int normalised = 8192;

@@ -156,8 +156,8 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
   }
 };
 
-/// Where there are few blocks, each has more waves and longer stages. Many gated rows: wide tiles, if those are enough for all
-/// multiprocessors; else narrow ones. CDNA has less shared memory, and waits for copies where it asks for them.
+/// Where there are few blocks, each has more waves and longer stages. More rows want wide tiles, if those are enough for all
+/// multiprocessors. CDNA has less shared memory, and waits for copies where it asks for them.
 template <class Tail, class B, class Y>
 void several(typename B::stream stream, const typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args& a) {
   constexpr bool gated = halves<Tail> == 2, less = wave_of<B> == 64;
@@ -175,14 +175,11 @@ void several(typename B::stream stream, const typename kernels::linear<quant::No
   };
   if (a.rows <= 16) return up_to(std::integral_constant<int, 16>{});
   if (a.rows <= 32) return up_to(std::integral_constant<int, 32>{});
-  if constexpr (gated) {
-    if constexpr (less)
-      run(Several<Y, 64, 64, 64, 2, 2, 2, Tail>{});
-    else if (wide_gates(a.out))
-      run(Several<Y, 64, 192, 128, 6, 1, 3, Tail>{});
-    else
-      run(Several<Y, 64, 32, 128, 1, 4, 4, Tail>{});
-  }
+  constexpr bool written = std::is_same_v<Tail, kernels::Write>;
+  if constexpr (gated)
+    run(std::conditional_t<less, Several<Y, 64, 64, 64, 2, 2, 2, Tail>, Several<Y, 64, 192, 128, 6, 1, 3, Tail>>{});
+  else if constexpr (written)
+    run(std::conditional_t<less, Several<Y, 64, 32, 64, 1, 4, 2, Tail>, Several<Y, 64, 32, 128, 1, 4, 4, Tail>>{});
 }
 
 }  // namespace atom::gpu
