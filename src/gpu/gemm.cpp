@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "atom/core/error.hpp"
@@ -21,6 +22,7 @@ constexpr const char* prefix = "cublasLt";
 constexpr std::initializer_list<const char*> files = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"};
 constexpr int compute_float = 68, transposed = 1, attribute_transpose_a = 3, attribute_columns = 3, attribute_stride = 4;
 constexpr std::initializer_list<int> attributes_alignment = {5, 6, 7, 8};
+constexpr bool names_parts = true;
 constexpr std::size_t algorithm_bytes = 64;
 #else
 constexpr const char* product_name = "hipBLASLt";
@@ -28,12 +30,13 @@ constexpr const char* prefix = "hipblasLt";
 constexpr std::initializer_list<const char*> files = {"libhipblaslt.so.1", "libhipblaslt.so.0", "libhipblaslt.so"};
 constexpr int compute_float = 2, transposed = 112, attribute_transpose_a = 0, attribute_columns = 5, attribute_stride = 6;
 constexpr std::initializer_list<int> attributes_alignment = {};
+constexpr bool names_parts = false;
 constexpr std::size_t algorithm_bytes = 24;
 #endif
-constexpr int type_float = 0, type_bf16 = 14, attribute_workspace = 1, attribute_reductions = 3;
+constexpr int type_float = 0, type_bf16 = 14, attribute_workspace = 1, attribute_parts = 3;
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
-constexpr std::uint32_t alignment = 16;        // of operands
-constexpr std::uint32_t float_reductions = 2;  // parts of a sum are never rounded to the output's type
+constexpr std::uint32_t alignment = 16;                 // of operands
+constexpr std::uint32_t no_parts = 0, float_parts = 2;  // of sums: never rounded to the output's type
 
 struct Algorithm {
   alignas(8) unsigned char data[algorithm_bytes];
@@ -102,8 +105,6 @@ class Library {
     require(f_.preference_create(&preference_), "preferences");
     const std::uint64_t bytes = workspace_bytes;
     require(f_.preference_set(preference_, attribute_workspace, &bytes, sizeof bytes), "preferences");
-    if (attributes_alignment.size() > 0)
-      require(f_.preference_set(preference_, attribute_reductions, &float_reductions, sizeof float_reductions), "preferences");
     for (const int attribute : attributes_alignment)
       require(f_.preference_set(preference_, attribute, &alignment, sizeof alignment), "preferences");
     workspace_ = allocate(workspace_bytes, product_name);
@@ -136,6 +137,17 @@ class Library {
   static void require(int status, const char* what) {
     if (status != 0) throw Error(std::string(product_name) + ": " + what + ": status " + std::to_string(status));
   }
+  /// The library's first choice for so many rows, with parts of sums or without.
+  std::optional<Heuristic> choice(const Plan& plan, int rows, std::uint32_t parts) {
+    const auto columns = static_cast<std::uint64_t>(rows);
+    Heuristic best{};
+    int found = 0;
+    f_.layout_set(plan.x, attribute_columns, &columns, sizeof columns);
+    f_.layout_set(plan.y, attribute_columns, &columns, sizeof columns);
+    if (names_parts && f_.preference_set(preference_, attribute_parts, &parts, sizeof parts) != 0) return {};
+    if (f_.heuristic(handle_, desc_, plan.w, plan.x, plan.y, plan.y, preference_, 1, &best, &found) != 0) return {};
+    return found > 0 && best.state == 0 ? std::optional(best) : std::nullopt;
+  }
   Plan& plan_of(const Product& p) {
     for (const auto& plan : plans_)
       if (plan->out == p.out && plan->in == p.in && plan->float_out == p.float_out) return *plan;
@@ -146,14 +158,13 @@ class Library {
       return plan;
     for (int range = 0; range < ranges; ++range) {
       const auto i = static_cast<std::size_t>(range);
-      const auto rows = static_cast<std::uint64_t>(last_of(range));
-      Heuristic best{};
-      int found = 0;
-      f_.layout_set(plan.x, attribute_columns, &rows, sizeof rows);
-      f_.layout_set(plan.y, attribute_columns, &rows, sizeof rows);
-      plan.served[i] = f_.heuristic(handle_, desc_, plan.w, plan.x, plan.y, plan.y, preference_, 1, &best, &found) == 0 &&
-                       found > 0 && best.state == 0;
-      plan.algorithm[i] = best.algorithm;
+      const int rows = last_of(range);
+      auto best = choice(plan, rows, float_parts);
+      // Sums in one piece need no launch behind the product: faster for few rows, if most of the device is busy with them.
+      const auto whole = names_parts && rows <= 64 ? choice(plan, rows, no_parts) : std::nullopt;
+      if (whole && whole->waves >= 0.7f) best = whole;
+      plan.served[i] = best.has_value();
+      if (best) plan.algorithm[i] = best->algorithm;
     }
     return plan;
   }
