@@ -378,11 +378,9 @@ template <class B> void everything() {
                                                     {0, 3}, {1, 33}};
   const std::vector<PagedBatch::Sequence> mixed = {{5, 5}, {1, 60}, {0, 30}, {20, 37}, {1, 3}, {0, 0}};
   std::vector<PagedBatch::Sequence> alone(large ? 16 : 1, {1, large ? 1100 : 150});  // a block for each multiprocessor
-  alone.back() = {1, large ? 5000 : 600};
+  alone.back() = {1, large ? 5000 : 300};
   const std::vector<PagedBatch::Sequence> prefill = {{large ? 700 : 70, large ? 700 : 70}, {33, large ? 2000 : 140}};
   for (int group : {1, 2, 4, 5, 16}) {
-    attention<B, bf16, bf16, 128>((large ? 8 : 2) * group, large ? 8 : 2, alone, true);
-    attention<B, bf16, bf16, 128, windowed>((large ? 8 : 2) * group, large ? 8 : 2, alone, true, 500);
     for (bool split : {false, true}) {
       attention<B, bf16, bf16, 128>(2 * group, 2, decode, split);
       attention<B, bf16, bf16, 64>(2 * group, 2, decode, split);
@@ -405,6 +403,8 @@ template <class B> void everything() {
     attention<B, float, bf16, 128>(group, 1, mixed);
     attention<B, float, bf16, 64, windowed>(group, 1, mixed, false, 20);
   }
+  attention<B, bf16, bf16, 128>(large ? 32 : 8, large ? 8 : 2, alone, true);
+  attention<B, bf16, bf16, 128, windowed>(large ? 72 : 18, large ? 8 : 2, alone, true, 250);
   attention<B, bf16, Int8, 128>(2, 1, prefill);
   attention<B, bf16, Fp8, 64>(8, 2, prefill);
   attention<B, bf16, Int8, 128>(6, 2, mixed, true, 0, 3);  // queries that are not aligned: a block per row
