@@ -181,16 +181,9 @@ def atom_step(program, model, rows, depth):
 
 
 def kernels(program, parts):
-    """What gpu_times prints, the best of its variants for a shape."""
-    best = {}
+    """What gpu_times prints of kernels as a step runs them: not of one library or the other alone."""
     found = subprocess.run([program, "--json", *parts], check=True, capture_output=True, text=True).stdout
-    for row in map(json.loads, found.splitlines()):
-        shape = row["shape"].removesuffix(", vendor")
-        key = row["kernel"], shape
-        row["variant"] = "vendor" if shape != row["shape"] else "own"
-        if key not in best or row["us"] < best[key]["us"]:
-            best[key] = {**row, "shape": shape}
-    return list(best.values())
+    return [row for row in map(json.loads, found.splitlines()) if not row["shape"].endswith((", own", ", vendor"))]
 
 
 def rival_of(row):
@@ -215,19 +208,18 @@ def main():
     parts = a.parts.split(",")
     torch.manual_seed(1)
     report = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "rows": []}
-    print(f"{report['gpu']}, PyTorch {report['torch']}\n{'kernel':<28}{'shape':<34}{'atom us':>10}{'':8}{'rival us':>10}{'':20}{'ratio':>6}")
+    print(f"{report['gpu']}, PyTorch {report['torch']}\n{'kernel':<28}{'shape':<34}{'atom us':>10}{'rival us':>10} {'':19}{'ratio':>6}")
 
-    def say(kernel, shape, variant, us, rivals):
+    def say(kernel, shape, us, rivals):
         if not rivals:
             return
         name, rival = min(rivals.items(), key=lambda r: r[1])
-        report["rows"].append({"kernel": kernel, "shape": shape, "variant": variant, "atom_us": us, "rivals_us": rivals,
-                               "ratio": rival / us})
-        print(f"{kernel:<28}{shape:<34}{us:>10.2f} {variant:<7}{rival:>10.2f} {name:<19}{rival / us:>6.2f}", flush=True)
+        report["rows"].append({"kernel": kernel, "shape": shape, "atom_us": us, "rivals_us": rivals, "ratio": rival / us})
+        print(f"{kernel:<28}{shape:<34}{us:>10.2f}{rival:>10.2f} {name:<19}{rival / us:>6.2f}", flush=True)
 
     chosen = [part for part in parts if part != "step"]
     for row in kernels(a.times, chosen) if chosen else []:
-        say(row["kernel"], row["shape"], row["variant"], row["us"], rival_of(row))
+        say(row["kernel"], row["shape"], row["us"], rival_of(row))
         torch.cuda.empty_cache()
     if "step" in parts and a.atom:
         with open(f"{a.model}/config.json") as f:
@@ -235,7 +227,7 @@ def main():
         for rows in (1, 16, 64):
             modes = ["default", *(["max-autotune-no-cudagraphs"] if a.autotune else [])]
             rivals = {mode.removesuffix("-no-cudagraphs"): step(config, rows, a.depth, mode) for mode in modes}
-            say("step", f"{rows} x 1 at {a.depth}", "", atom_step(a.atom, a.model, rows, a.depth), rivals)
+            say("step", f"{rows} x 1 at {a.depth}", atom_step(a.atom, a.model, rows, a.depth), rivals)
     if a.json:
         with open(a.json, "w") as f:
             json.dump(report, f, indent=1)

@@ -88,15 +88,17 @@ void linear(const gpu::Stream& stream, int rows, int out, int in) {
     calls.push_back({x.data(), nullptr, w.data() + size(out, in) * static_cast<std::size_t>(i), nullptr, nullptr, y.data(), rows,
                      out, in, in, out});
   const std::string shape = std::to_string(rows) + " x " + std::to_string(out) + " x " + std::to_string(in);
-  gpu::use_gemm(gpu::Gemm::own);
-  time<op>(stream, calls, shape, op::cost(calls[0]));
-  gpu::use_gemm(gpu::Gemm::automatic);
   const auto product = [&](std::size_t i) {
     return gpu::Product{x.data(), calls[i].w, y.data(), rows, out, in, in, out, false, false};
   };
-  if (rows <= 8 || !gpu::vendor_serves(product(0))) return;  // the library chooses
+  const bool vendor = gpu::vendor_serves(product(0));  // it chooses
+  time<op>(stream, calls, shape, op::cost(calls[0]));  // as in a step
+  if (rows <= 8 || !vendor) return;
   time(stream, std::string(std::string_view(op::name())), shape + ", vendor", op::cost(calls[0]), calls.size(),
        [&](std::size_t i) { gpu::vendor_gemm(stream, product(i)); });
+  gpu::use_gemm(gpu::Gemm::own);
+  time<op>(stream, calls, shape + ", own", op::cost(calls[0]));
+  gpu::use_gemm(gpu::Gemm::automatic);
 }
 
 /// What a layer launches around a product of few rows, joined to it and one behind the other.
@@ -271,6 +273,7 @@ int main(int argc, char** argv) try {
   test::json = std::erase(parts, "--json") > 0;
   const auto wanted = [&](const char* part) { return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end(); };
   gpu::require_device();
+  gpu::use_gemm(gpu::Gemm::automatic);
   const gpu::Device d = gpu::device();
   if (!test::json)
     std::printf("%s, %s, %d multiprocessors, %zu MiB, cache %zu MiB; products of many rows: %s\n", d.name.c_str(),
