@@ -340,14 +340,15 @@ template <class R> class GpuDevice final : public Device {
     return b.rows == 0 || b.hiddens > 0 || at == pieced_.end() ? nullptr : &*at;
   }
 
-  /// A short prompt: libraries have chosen for every shape, and kernels are on the device, before the first request.
+  /// A short prompt, of more rows than own kernels multiply where there is a library: that has chosen for every shape, and kernels
+  /// are on the device, before the first request.
   void prepare(AnyModel& model) {
-    constexpr int page = kernels::page_tokens, pages = 2;
+    constexpr int page = kernels::page_tokens, pages = 5;
     const int n = std::min({limits_.rows, page * std::min(limits_.pages, pages)});
     std::vector<int> rows(static_cast<std::size_t>(n));
     std::iota(rows.begin(), rows.end(), 0);
     const std::vector<int> zeros(rows.size());
-    const int table[pages] = {0, 1}, first[] = {0, n};
+    const int table[pages] = {0, 1, 2, 3, 4}, first[] = {0, n};
     Batch b;
     b.tokens = b.logit_rows = zeros.data();
     b.positions = b.slots = rows.data();
