@@ -137,28 +137,19 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     int fresh;                 // the first position that this step writes
     int first, quads, chunks;  // the first page that is seen; no chunks: not this kernel's
   };
-  /// What the batch says of a slot.
-  struct Slot {
-    int begin, end, context;
-  };
-  ATOM_DEVICE static Slot slot_at(const Args& args, int slot) {  // all asked for at once
+  ATOM_DEVICE static Row row_at(const Args& args, int slot) {
     const auto& a = args.a;
-    return {a.first_row[slot], a.first_row[slot + 1], a.context[slot]};
-  }
-  ATOM_DEVICE static Row row_at(const Args& args, int slot) { return row_of_slot(args, slot, slot_at(args, slot)); }
-  ATOM_DEVICE static Row row_of_slot(const Args& args, int slot, Slot s) {
-    const auto& a = args.a;
-    int seq = slot;
-    if (args.by_row && (s.begin != slot || s.end != slot + 1)) {
+    int seq = slot, begin = a.first_row[slot], end = a.first_row[slot + 1], context = a.context[slot];  // all asked for at once
+    if (args.by_row && (begin != slot || end != slot + 1)) {
       seq = sequence_of(slot, a.first_row, a.seqs);
-      s = slot_at(args, seq);
+      begin = a.first_row[seq], end = a.first_row[seq + 1], context = a.context[seq];
     }
-    const int row = args.by_row ? slot : s.begin;
-    const int visible = s.context - s.end + row + 1, least = first_visible(visible - 1, a.window), first = least / page;
+    const int row = args.by_row ? slot : begin;
+    const int visible = context - end + row + 1, least = first_visible(visible - 1, a.window), first = least / page;
     const int quads = ceil_div(ceil_div(visible, page) - first, waves), most = kernels::attention_splits(a.kv_heads);
     return {slot,    row,   seq,
-            visible, least, s.context - (s.end - s.begin),
-            first,   quads, args.by_row || s.end == row + 1 ? max(1, min(quads / args.least, most)) : 0};
+            visible, least, context - (end - begin),
+            first,   quads, args.by_row || end == row + 1 ? max(1, min(quads / args.least, most)) : 0};
   }
   /// The next row with work; there must be one.
   ATOM_DEVICE static Row row_behind(const Args& args, Row r) {
@@ -191,12 +182,10 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
   template <class Cta> ATOM_DEVICE static Walk share(Cta& cta, const Args& args) {
     constexpr int W = Cta::wave;
     const int lane = cta.lane();
-    const auto chunks_of = [&](int slot, Slot s) { return slot < args.slots ? row_of_slot(args, slot, s).chunks : 0; };
-    const auto seen = [&](int slot) { return slot_at(args, min(slot, args.slots - 1)); };
-    const Slot first_slot = seen(lane), second_slot = seen(lane + W);  // asked for together
-    const int firsts = chunks_of(lane, first_slot), seconds = chunks_of(lane + W, second_slot);
-    int all = firsts + seconds;
-    for (int slot = lane + 2 * W; slot - lane < args.slots; slot += W) all += chunks_of(slot, seen(slot));
+    const auto chunks_of = [&](int slot) { return slot < args.slots ? row_at(args, slot).chunks : 0; };
+    const int firsts = chunks_of(lane);
+    int all = firsts;
+    for (int slot = lane + W; slot - lane < args.slots; slot += W) all += chunks_of(slot);
     for (int m = W / 2; m > 0; m /= 2) all += cta.shfl_xor(all, m);
     // As many for each block, so that none has one more than it must; the last blocks may have none.
     const int each = ceil_div(all, args.shares);
@@ -205,7 +194,7 @@ template <class Kv, int D, int Heads, int Stages> struct DecodeAttention {
     w.left = max(min(each, all - from), 0);
     if (w.left == 0) return w;
     for (int first = 0;; first += W) {
-      const int mine = first == 0 ? firsts : first == W ? seconds : chunks_of(first + lane, seen(first + lane));
+      const int mine = first == 0 ? firsts : chunks_of(first + lane);
       int sum = mine;  // of this lane's slot and those in front of it
       for (int m = 1; m < W; m *= 2) {
         const int before = cta.shfl(sum, max(lane - m, 0));
