@@ -154,8 +154,8 @@ template <class K, class B, class KArgs> void decode(typename B::stream stream, 
   cut.least = full ? 64 : gpu::min(gpu::max(args.slots * heads / 8, 2), 16);
   gpu::launch<K, B>(stream, {heads, cut.shares}, cut);
 }
-/// Codes are half the bytes: twice the stages. Rows that give each multiprocessor one block have twice as many again, and the
-/// multiprocessor to themselves. Where copies are waited for when they are made, a second stage gains nothing.
+/// Codes are half the bytes: twice the stages. bf16 heads of 128 channels that give each multiprocessor one block have twice the
+/// stages too, and the multiprocessor to themselves. Where copies are waited for when they are made, a second stage gains nothing.
 template <class Kv, int D, int Heads, class B, class Args> void decode(typename B::stream stream, const Args& a, bool row_each) {
   using KArgs = gpu::DecodeArgs<Args>;
   constexpr bool copies = gpu::wave_of<B> == 32;

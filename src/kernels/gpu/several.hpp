@@ -175,7 +175,7 @@ void several(typename B::stream stream, const typename kernels::linear<quant::No
   };
   if (a.rows <= 16) return up_to(std::integral_constant<int, 16>{});
   if (a.rows <= 32) return up_to(std::integral_constant<int, 32>{});
-  constexpr bool written = std::is_same_v<Tail, kernels::Write>;
+  constexpr bool written = std::is_same_v<Tail, kernels::Write>;  // few_rows() sends no other tail here
   if constexpr (gated)
     run(std::conditional_t<less, Several<Y, 64, 64, 64, 2, 2, 2, Tail>, Several<Y, 64, 192, 128, 6, 1, 3, Tail>>{});
   else if constexpr (written)
