@@ -99,7 +99,7 @@ Report look(engine::Executor& executor, Step& step, int repetitions, int most) {
   std::vector<int> tokens(params.size());
   const int vocab = executor.vocab();
   const kernels::sample::args args{nullptr, params.data(), nullptr, nullptr, tokens.data(), step.seqs(), vocab, vocab};
-  launches.push_back({kernels::sample::name(), shape_of(args), kernels::sample::cost(args)});
+  run_on<kernels::sample, Dry>(&launches, args);
 
   Report report{step.name(), 0, {}};
   std::vector<std::size_t> line(launches.size());

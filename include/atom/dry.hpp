@@ -10,16 +10,35 @@
 
 namespace atom {
 
-/// The sizes of a call: what it does is rows x out x in, rows x cols, or rows of heads.
-template <class Args> constexpr Name shape_of(const Args& a) {
-  Name s;
-  if constexpr (requires { a.rows; }) s += name_of_int(a.rows);
-  if constexpr (requires { a.out; }) s += Name{"x", name_of_int(a.out)};
-  if constexpr (requires { a.in; }) s += Name{"x", name_of_int(a.in)};
-  if constexpr (requires { a.cols; }) s += Name{"x", name_of_int(a.cols)};
-  if constexpr (requires { a.vocab; }) s += Name{"/", name_of_int(a.vocab)};
-  if constexpr (requires { a.heads; }) s += Name{" h", name_of_int(a.heads)};
-  if constexpr (requires { a.kv_heads; }) s += Name{"/", name_of_int(a.kv_heads)};
+/// What a call does is rows x out x in, rows x cols, or rows of heads. -1: its arguments have no such size.
+struct CallSizes {
+  int rows = -1, out = -1, in = -1, cols = -1, vocab = -1, heads = -1, kv_heads = -1;
+
+  constexpr Name name() const {
+    Name n;
+    const auto add = [&](std::string_view before, int size) {
+      if (size >= 0) n += Name{before, name_of_int(size)};
+    };
+    add("", rows);
+    add("x", out);
+    add("x", in);
+    add("x", cols);
+    add("/", vocab);
+    add(" h", heads);
+    add("/", kv_heads);
+    return n;
+  }
+};
+
+template <class Args> constexpr CallSizes sizes_of(const Args& a) {
+  CallSizes s;
+  if constexpr (requires { a.rows; }) s.rows = a.rows;
+  if constexpr (requires { a.out; }) s.out = a.out;
+  if constexpr (requires { a.in; }) s.in = a.in;
+  if constexpr (requires { a.cols; }) s.cols = a.cols;
+  if constexpr (requires { a.vocab; }) s.vocab = a.vocab;
+  if constexpr (requires { a.heads; }) s.heads = a.heads;
+  if constexpr (requires { a.kv_heads; }) s.kv_heads = a.kv_heads;
   return s;
 }
 
@@ -29,6 +48,11 @@ struct Dry {
     Cost cost;
   };
   using stream = std::vector<Launch>*;  // may be null: measure memory only
+
+  /// No template: every key has its own run(), which should be little more than a call of this.
+  static void note(std::vector<Launch>& trace, const Name& name, const CallSizes& sizes, const Cost& cost) {
+    trace.push_back({name, sizes.name(), cost});
+  }
 
   /// Pretends to be one of `ranks` ranks, so that collectives appear in the trace.
   struct comm {
@@ -42,8 +66,11 @@ struct Dry {
 
 template <class Op> struct impl<Op, Dry> {
   static void run(Dry::stream trace, const typename Op::args& a) {
-    if (trace) trace->push_back({Op::name(), shape_of(a), Op::cost(a)});
+    if (trace) Dry::note(*trace, name, sizes_of(a), Op::cost(a));
   }
+
+ private:
+  static constexpr Name name = Op::name();
 };
 
 }  // namespace atom

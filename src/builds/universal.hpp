@@ -53,8 +53,8 @@ void add_build(engine::Registry& r) {
                                      : H.dim == 64  ? "universal_d64_"
                                      : H.dim == 128 ? "universal_d128_"
                                                     : "universal_d256_";
-  Name name{heads, Body::name(), "_", type_name<T>};
-  if (!std::same_as<Kv, T>) name += Name{"_kv_", engine::kv_name<Kv>};
+  static constexpr Name name = std::same_as<Kv, T> ? Name{heads, Body::name(), "_", type_name<T>}
+                                                   : Name{heads, Body::name(), "_", type_name<T>, "_kv_", engine::kv_name<Kv>};
   auto v = engine::variant<universal<A, H, B, T, Body, Head, Kv>, Net>(std::string(std::string_view(name)));
   r.add(v);
   ((v.spec = &admitted<Also, H>, r.add(v)), ...);

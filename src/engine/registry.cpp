@@ -45,6 +45,8 @@ std::string names(const std::vector<const Variant*>& variants) {
 
 }  // namespace
 
+void Registry::add(const Variant& v) { variants_.push_back(v); }
+
 const Variant& Registry::choose(const Wanted& w) const {
   // The demands, from the one that is hardest to change to the easiest; each narrows the candidates.
   const struct {

@@ -39,7 +39,7 @@ struct Variant {
 
 class Registry {
  public:
-  void add(Variant v) { variants_.push_back(std::move(v)); }
+  void add(const Variant& v);
   [[nodiscard]] const std::vector<Variant>& variants() const { return variants_; }
   /// Throws atom::Error naming the first demand that no build meets.
   [[nodiscard]] const Variant& choose(const Wanted& wanted) const;

@@ -65,7 +65,7 @@ template <Build M> struct BiasedRouter {
   void operator()(StepContext auto& ctx, const auto& x, auto out) const { logits(ctx, x, out); }
   template <class Ctx> void describe(ParamTable& out, const ParamPath& path) {
     logits.template describe<Ctx>(out, path);
-    out.push_back(param_ref(spell({&path, "e_score_correction_bias"}), e_score_correction_bias));
+    add_row(out, {&path, "e_score_correction_bias"}, e_score_correction_bias);
   }
 };
 

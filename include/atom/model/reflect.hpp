@@ -82,11 +82,16 @@ template <class T, Width R, Width C, TPDim K> inline constexpr bool is_param<Par
 template <class T>
 concept Module = boost::hana::Struct<T>::value;
 
-template <class T, Width R, Width C, TPDim K> ParamRef param_ref(std::string name, Param<T, R, C, K>& p) {
+/// No template: every parameter of every build calls this.
+ParamRef& add_row(ParamTable& out, const ParamPath& path, void* param, decltype(ParamRef::bind) bind, DType dtype,
+                  const Width& rows, const Width& cols, TPDim cut);
+
+/// Appends a parameter's row: what its type says. The caller may add to it what its module knows.
+template <class T, Width R, Width C, TPDim K> ParamRef& add_row(ParamTable& out, const ParamPath& path, Param<T, R, C, K>& p) {
   const auto bind = [](void* param, void* data, int rows, int cols) {
     *static_cast<Tensor<T, R.n, C.n>*>(static_cast<Param<T, R, C, K>*>(param)) = {static_cast<T*>(data), rows, cols};
   };
-  return {std::move(name), &p, bind, dtype_of<T>, R, C, K};
+  return add_row(out, path, &p, bind, dtype_of<T>, R, C, K);
 }
 
 // Indexed rather than hana::for_each: a diagnostic then names one field, not every field's pair type.
@@ -110,7 +115,7 @@ template <class Ctx, class M> void collect(M& m, ParamTable& out, const ParamPat
     if constexpr (requires { child.template describe<Ctx>(out, here); })
       child.template describe<Ctx>(out, here);
     else if constexpr (is_param<C>)
-      out.push_back(param_ref(spell(here), child));
+      add_row(out, here, child);
     else if constexpr (Module<C>)
       collect<Ctx>(child, out, &here);
   });

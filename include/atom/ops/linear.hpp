@@ -137,7 +137,7 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
 
   /// The weight's row of the parameter table: where the kernel of Ctx's build wants it, and how the scheme encodes it.
   template <class Ctx> void describe(model::ParamTable& out, const model::ParamPath& path) {
-    auto ref = model::param_ref(model::spell({&path, "weight"}), weight);
+    model::ParamRef& ref = model::add_row(out, {&path, "weight"}, weight);
     if constexpr (HasKernel<op<Ctx, typename Ctx::act>, typename Ctx::backend>)
       ref.layout = quant::layout_of<impl<op<Ctx, typename Ctx::act>, typename Ctx::backend>>();
     if constexpr (quant::Scaled<Q>) {
@@ -152,12 +152,7 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
         for (int i = 0; i < n; ++i) static_cast<typename Q::weight*>(to)[i] = quant::codec<Q>::encode(row[first + i], *scale);
       };
     }
-    out.push_back(ref);
-    if constexpr (B != Bias::never) {
-      auto b = model::param_ref(model::spell({&path, "bias"}), bias);
-      b.when = B;
-      out.push_back(b);
-    }
+    if constexpr (B != Bias::never) model::add_row(out, {&path, "bias"}, bias).when = B;
   }
 
  private:

@@ -89,9 +89,8 @@ template <model::Width W, class... Fused> struct RMSNormOver {
   ATOM_MODULE(RMSNormOver, (Weight, weight));
 
   template <class Ctx> void describe(model::ParamTable& out, const model::ParamPath& path) {
-    auto ref = model::param_ref(model::spell({&path, "weight"}), weight);
+    [[maybe_unused]] model::ParamRef& ref = model::add_row(out, {&path, "weight"}, weight);
     if constexpr ((std::same_as<Fused, ZeroCentred> || ...)) ref.map = [](float w) { return 1 + w; };
-    out.push_back(std::move(ref));
   }
   /// What follows writes r.delta, or adds to r.sum and says so.
   template <StepContext Ctx> auto operator()(Ctx& ctx, ResidualStream<typename Ctx::act>& r) const requires(flags.residual) {
