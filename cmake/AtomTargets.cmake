@@ -3,7 +3,9 @@ add_library(atom_flags INTERFACE)
 target_compile_options(atom_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wold-style-cast -Wimplicit-fallthrough -Wundef
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffp-contract=off
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # g++ 12 sees overlaps in std::string that cannot happen (GCC PR 105329)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # g++ 12 sees overlaps in std::string that cannot happen (GCC PR 105329)
+  # g++ collects its garbage from 128 MB on; from 1 GB on, which few units reach, templates take a fifth less time.
+  $<$<CXX_COMPILER_ID:GNU>:--param=ggc-min-heapsize=1000000>)
 if(ATOM_SANITIZE)
   target_compile_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(atom_flags INTERFACE -fsanitize=${ATOM_SANITIZE})
