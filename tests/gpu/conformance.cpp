@@ -136,7 +136,7 @@ template <class B, class Y> void linear(int rows, int out, int in, int padding, 
 template <class B, class Tail> void fused_linear(int rows, int out, int in, bool normed, bool with_bias = false) {
   using op = kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>;
   const int ldx = in + 8, cols = std::is_same_v<Tail, kernels::Gate<activation::Silu>> ? out / 2 : out,
-            ldy = cols + (rows > 8 ? 4 : 3);
+            ldy = cols + (rows == 5 ? 3 : 4);  // 3: vectors do not reach its rows
   const auto x = noise<bf16>(size(rows, ldx), 7, 3), w = noise<bf16>(size(out, in), 8, 1 / std::sqrt(static_cast<float>(in)));
   const auto bias = noise<float>(size(1, out), 9), weight = noise<float>(size(1, in), 10);
   auto y = noise<bf16>(size(rows, ldy), 11), want = y;
@@ -329,12 +329,13 @@ template <class B> void everything() {
         linear<B, float>(rows, 70, 136, 0, bias);
         linear<B, bf16>(rows, 1, 1, 0, bias);
       }
-    for (int rows : {9, 16, 17, 32, 33, 64}) {
-      linear<B, bf16>(rows, 2052, large ? (rows > 32 ? 992 : 1088) : 96, 4, rows == 9);
-      if (large || rows == 16 || rows == 32)  // more tiles than multiprocessors
-        linear<B, bf16>(rows, 6340, large ? 544 : 32, 0, rows == 32);
-      if (large || rows == 9 || rows == 17) linear<B, float>(rows, large ? 6340 : 2052, large ? 544 : 32, 8, rows == 17);
+    for (int rows : {1, 8, 9, 16, 17, 32, 33, 64}) {
+      linear<B, bf16>(rows, 2148, large ? (rows > 32 ? 992 : 1088) : 96, 4, rows == 9);
+      if (large || rows == 16 || rows == 32)
+        for (int out : {4260, 6340}) linear<B, bf16>(rows, out, large ? 544 : 32, 0, rows == 32);  // 6340: blocks take turns
+      if (large || rows == 9 || rows == 17) linear<B, float>(rows, large ? 6340 : 2148, large ? 544 : 32, 8, rows == 17);
     }
+    for (int rows : {33, 64}) linear<B, float>(rows, 18248, large ? 544 : 32, 0, rows == 33);
     linear<B, bf16>(16, 2050, 32, 0, false);  // rows that vectors do not reach
     linear<B, bf16>(32, 52, 1088, 0, true);
   });
@@ -348,12 +349,13 @@ template <class B> void everything() {
   }
   fused_linear<B, Silu>(1, large ? 24576 : 48, 4096, false);
   fused_linear<B, Silu>(5, 4096 + 48, 64, false);
-  for (int rows : {9, 16, 17, 32}) fused_linear<B, Silu>(rows, 72, rows == 16 ? 1024 : 160, false, rows == 9 || rows == 33);
-  for (int rows : {9, 16, 17, 32}) fused_linear<B, kernels::Add>(rows, rows == 17 ? 100 : 2052, 96, false, rows == 32);
+  for (int rows : {9, 16, 17, 32, 33, 64}) fused_linear<B, Silu>(rows, 72, rows == 16 ? 1024 : 160, false, rows == 9 || rows == 33);
+  for (int rows : {1, 9, 16, 17, 32})
+    fused_linear<B, kernels::Add>(rows, rows == 17 ? 100 : 2148, rows == 9 ? 1056 : 96, false, rows == 32);
   fused_linear<B, Silu>(17, large ? 6152 : 104, 1088, false, true);
-  for (int rows : {33, 64}) fused_linear<B, Silu>(rows, 18248, large ? 1088 : 32, false, rows == 33);  // tiles enough for wide ones
-  for (int in : {64, 1024}) fused_linear<B, kernels::Add>(16, 70, in, false);
-  for (int rows : {11, 18}) fused_linear<B, kernels::Add>(rows, 6340, large ? 544 : 32, false, rows == 18);
+  for (int rows : {17, 33, 64}) fused_linear<B, Silu>(rows, 18248, large ? 1088 : 32, false, rows == 33);
+  for (int in : {64, 1024}) fused_linear<B, kernels::Add>(16, 72, in, false);
+  for (int rows : {11, 18}) fused_linear<B, kernels::Add>(rows, rows == 11 ? 6340 : 4260, large ? 544 : 32, false, rows == 18);
   rope_kv_write<B, bf16, bf16, 128, false>(large ? 100 : 5, 14, 2, 128);
   rope_kv_write<B, bf16, bf16, 128, true>(large ? 100 : 5, 16, 8, 128);
   rope_kv_write<B, bf16, bf16, 64, false>(9, 4, 2, 24);

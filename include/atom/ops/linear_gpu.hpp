@@ -21,27 +21,26 @@ concept Tailed =
 template <class X> bool whole_blocks(const X* x, int in, int ldx) {
   return in % 32 == 0 && ldx % 8 == 0 && std::bit_cast<std::uintptr_t>(x) % 16 == 0;
 }
-/// So few that blocks of 16 are not one for each multiprocessor.
-constexpr bool few_outputs(int out) { return out < 2048; }
-/// So many that blocks of 192 are most of one for each multiprocessor.
-constexpr bool wide_gates(int out) { return out > 95 * 192; }
-/// Blocks of 32 are at most one for each multiprocessor, and ask for most of their weights before the kernels in front are done.
-constexpr bool soon_there(int out, int in) { return !few_outputs(out) && out <= 132 * 32 && in <= 1024; }
+/// Whether blocks of so many outputs are at most one for each multiprocessor of an H100.
+constexpr bool one_each(int out, int outs) { return out <= 132 * outs; }
+/// So many that blocks of 192 are most of that.
+constexpr bool wide(int out) { return out > 95 * 192; }
 
-/// Which kernel multiplies few rows at the speed of reading the weights: src/kernels/gpu/skinny.hpp or several.hpp. Many: neither.
-/// To 8 rows always, to 16 where there are few outputs, or rows of y are not aligned: skinny. To 32: several, though a library may
-/// be faster for more than 16 rows and few outputs. To 64, where a library is slower in a layer: with a gate and many outputs, and
-/// where a block's part is small.
-enum class FewRows : unsigned char { skinny, several, many };
-template <class Tail, class Args> FewRows few_rows(const Args& a) {
+/// Whether rows of y can be written in vectors of 4, and weights of a gate's halves be taken by turns.
+template <class Tail, class Args> bool whole_vectors(const Args& a) {
+  return a.out % (std::same_as<Tail, kernels::Gate<activation::Silu>> ? 8 : 4) == 0 && a.ldy % 4 == 0 &&
+         std::bit_cast<std::uintptr_t>(a.y) % (4 * sizeof(*a.y)) == 0;
+}
+
+/// Whether own kernels multiply these rows, at the speed of reading the weights (src/kernels/gpu/few_rows.hpp): up to 32. To 64,
+/// where a library is slower in a layer: with many outputs; with a gate, and blocks of 32 that all run at once; and where a block's
+/// part is small, most of which is asked for before the kernels in front are done.
+template <class Tail, class Args> bool few_rows(const Args& a) {
   constexpr bool written = std::same_as<Tail, kernels::Write>, gated = !written && !std::same_as<Tail, kernels::Add>;
-  if (a.rows > 64 || !whole_blocks(a.x, a.in, a.ldx)) return FewRows::many;
-  const bool aligned =
-      a.out % (gated ? 8 : 4) == 0 && a.ldy % 4 == 0 && std::bit_cast<std::uintptr_t>(a.y) % (4 * sizeof(*a.y)) == 0;
-  if (a.rows <= 8 || (!gated && a.rows <= 16 && (few_outputs(a.out) || !aligned))) return FewRows::skinny;
-  if (!aligned) return FewRows::many;
-  const bool more = (gated && wide_gates(a.out)) || (written && soon_there(a.out, a.in));
-  return a.rows <= 32 || more ? FewRows::several : FewRows::many;
+  if (a.rows > 64 || !whole_blocks(a.x, a.in, a.ldx)) return false;
+  if (a.rows <= 8) return true;
+  return whole_vectors<Tail>(a) && (a.rows <= 32 || (gated && (wide(a.out) || one_each(a.out, 2 * 32))) ||
+                                    (written && (wide(a.out) || (one_each(a.out, 32) && !one_each(a.out, 16) && a.in <= 1024))));
 }
 /// Elements of x that a block can normalise and keep; 512 threads, two vectors of 8 each, whole waves for each row.
 inline constexpr int normalised = 8192;
@@ -62,7 +61,7 @@ template <gpu::Tailed Tail, gpu::Target B> struct impl<kernels::fused_linear<qua
     if constexpr (std::same_as<Tail, kernels::Write>)
       return a.norm_w && p.rows > 0 && gpu::whole_blocks(p.x, p.in, p.ldx) && gpu::normalises(p.rows, p.out, p.in);
     else
-      return !a.norm_w && p.rows > 0 && gpu::few_rows<Tail>(p) != gpu::FewRows::many;
+      return !a.norm_w && p.rows > 0 && gpu::few_rows<Tail>(p);
   }
   static void run(typename B::stream stream, const args& a) noexcept;
 };

@@ -1,12 +1,11 @@
-// linear, bf16 by bf16. Few rows: own kernels that read the weights once (skinny.hpp, several.hpp). More: the vendor's library
+// linear, bf16 by bf16. Few rows: own kernels that read the weights once (few_rows.hpp). More: the vendor's library
 // where it is in use; else tiles of 64 x 64.
 #include "atom/gpu/async.hpp"
 #include "atom/gpu/gemm.hpp"
 #include "atom/gpu/mma.hpp"
 #include "atom/ops/linear_gpu.hpp"
 
-#include "several.hpp"
-#include "skinny.hpp"
+#include "few_rows.hpp"
 
 namespace atom {
 namespace {
@@ -90,10 +89,7 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
     typename B::stream stream, const typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args& a) noexcept {
   if (a.rows == 0) return;
   const bool wide = gpu::vectors<8>(a.x, a.ldx) && gpu::vectors<8>(a.w, a.in);
-  const auto few = wide ? gpu::few_rows<kernels::Write>(a) : gpu::FewRows::many;
-  if (few == gpu::FewRows::skinny) return gpu::skinny<kernels::Write, false, B>(stream, gpu::SkinnyArgs<Y>{a, nullptr, 0});
-  const bool several = few == gpu::FewRows::several;
-  if (several && !gpu::few_outputs(a.out)) return gpu::several<kernels::Write, B, Y>(stream, a);
+  if (wide && gpu::few_rows<kernels::Write>(a)) return gpu::few_rows_product<kernels::Write, B, Y>(stream, a);
   if constexpr (std::is_same_v<B, Hip>) {
     constexpr bool float_out = std::is_same_v<Y, float>;
     const gpu::Product product{a.x, a.w, a.y, a.rows, a.out, a.in, a.ldx, a.ldy, float_out, a.bias != nullptr};
@@ -103,7 +99,6 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
       if (gpu::vendor_gemm(stream, product)) return;
     }
   }
-  if (several) return gpu::several<kernels::Write, B, Y>(stream, a);
   const gpu::Grid grid{gpu::ceil_div(a.out, 64), gpu::ceil_div(a.rows, 64)};
   if (wide)
     gpu::launch<Tiled<Y, true>, B>(stream, grid, a);

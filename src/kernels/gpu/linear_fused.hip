@@ -1,17 +1,15 @@
 // fused_linear, bf16: a product of few rows, joined with the norm in front, or with what becomes of its sums.
 #include "atom/ops/linear_gpu.hpp"
 
-#include "several.hpp"
-#include "skinny.hpp"
+#include "few_rows.hpp"
 
 template <atom::gpu::Tailed Tail, atom::gpu::Target B>
 void atom::impl<atom::kernels::fused_linear<atom::quant::NoAs<atom::bf16>, atom::bf16, Tail>, B>::run(typename B::stream stream,
                                                                                                       const args& a) noexcept {
-  constexpr bool normed = std::is_same_v<Tail, kernels::Write>;
-  if (normed || gpu::few_rows<Tail>(a.product) == gpu::FewRows::skinny)
-    gpu::skinny<Tail, normed, B>(stream, gpu::SkinnyArgs<bf16>{a.product, a.norm_w, a.eps});
-  else if constexpr (!normed)
-    gpu::several<Tail, B, bf16>(stream, a.product);
+  if constexpr (std::is_same_v<Tail, kernels::Write>)
+    gpu::skinny<Tail, true, B>(stream, gpu::SkinnyArgs<bf16>{a.product, a.norm_w, a.eps});
+  else
+    gpu::few_rows_product<Tail, B, bf16>(stream, a.product);
 }
 
 ATOM_GPU_KERNEL(atom::kernels::fused_linear<atom::quant::NoAs<atom::bf16>, atom::bf16, atom::kernels::Write>);

@@ -12,7 +12,7 @@
 
 namespace atom::gpu {
 
-/// At most Rows rows; in: a multiple of 8; rows of x, w and y aligned as few_rows() says. Outs outputs for each block; k in Stages
+/// At most Rows rows; in: a multiple of 8; rows of y: whole_vectors(). Outs outputs for each block; k in Stages
 /// of BlockK. WaveOuts waves share the outputs, WaveK each stage's k. Weights are fetched in order: with a gate, 16 rows of the
 /// first half and the 16 of the second that belong to them take turns, so that one wave has both.
 template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int Stages, class Tail> struct Several {
@@ -68,6 +68,10 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
       fetch_x(i, i);
       commit_copies();
     }
+    constexpr int N = Tile<W>::run;
+    vec<Y, N> y[tall][wide][Tile<W>::n / N] = {};
+    if constexpr (std::is_same_v<Tail, kernels::Add>)
+      each(cta, a, my_out, [&](int i, int j, int e, int row, int o) { y[i][j][e / N] = load<N>(row_of(a.y, row, a.ldy) + o); });
     FragOut<W> sum[tall][wide];
     for (int n = 0, from = 0, to = Stages - 1; n < steps; ++n) {
       wait_copies<Stages - 2>();
@@ -89,7 +93,17 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
     }
     wait_copies<0>();
     if constexpr (WaveK > 1) join(cta, shared, sum);
-    write(cta, a, my_out, sum);
+    each(cta, a, my_out, [&](int i, int j, int e, int row, int o) {
+      vec<Y, N> v = y[i][j][e / N];
+      ATOM_UNROLL for (int r = 0; r < N; ++r) {
+        const auto total = [&](int half) {
+          const float t = sum[i][j + half].v[e + r];
+          return a.bias ? t + a.bias[half * (a.out / n_halves) + o + r] : t;
+        };
+        v.v[r] = ended<Y>(Tail{}, total, static_cast<float>(v.v[r]));
+      }
+      store<N>(row_of(a.y, row, a.ldy) + o, v);
+    });
   }
 
  private:
@@ -129,57 +143,19 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
     }
   }
 
-  template <class Cta, int W>
-  ATOM_DEVICE static void write(Cta& cta, const Args& a, int my_out, const FragOut<W> (&sum)[tall][wide]) {
-    using T = Tile<W>;
-    constexpr int N = T::run;
+  /// f(i, j, e, row, output) for all that this wave ends and that exist: N neighbours of y, from e on in tile (i, j).
+  template <class Cta, class F> ATOM_DEVICE static void each(Cta& cta, const Args& a, int my_out, F f) {
+    using T = Tile<Cta::wave>;
     const int out = a.out / n_halves, out0 = (cta.block_x() * Outs + my_out) / n_halves;
     ATOM_UNROLL for (int i = 0; i < tall; ++i) ATOM_UNROLL for (int j = 0; j < wide; j += n_halves) {
       if (!ends(cta.wave_id(), i, j)) continue;
-      ATOM_UNROLL for (int e = 0; e < T::n; e += N) {
+      ATOM_UNROLL for (int e = 0; e < T::n; e += T::run) {
         const At at = T::carried(cta.lane(), e);
         const int row = 16 * i + at.row, o = out0 + 16 * (j / n_halves) + at.col;
-        if (row >= a.rows || o >= out) continue;
-        Y* const to = row_of(a.y, row, a.ldy) + o;
-        vec<Y, N> y{};
-        if constexpr (std::is_same_v<Tail, kernels::Add>) y = load<N>(to);
-        ATOM_UNROLL for (int r = 0; r < N; ++r) {
-          const auto total = [&](int half) {
-            const float t = sum[i][j + half].v[e + r];
-            return a.bias ? t + a.bias[half * out + o + r] : t;
-          };
-          y.v[r] = ended<Y>(Tail{}, total, static_cast<float>(y.v[r]));
-        }
-        store<N>(to, y);
+        if (row < a.rows && o < out) f(i, j, e, row, o);
       }
     }
   }
 };
-
-/// Where there are few blocks, each has more waves and longer stages. More rows want wide tiles, if those are enough for all
-/// multiprocessors. CDNA has less shared memory, and waits for copies where it asks for them.
-template <class Tail, class B, class Y>
-void several(typename B::stream stream, const typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args& a) {
-  constexpr bool gated = halves<Tail> == 2, less = wave_of<B> == 64;
-  const auto run = [&]<class K>(K) { launch<K, B>(stream, {ceil_div(a.out, K::outs), 1}, a); };
-  const auto up_to = [&]<int Rows>(std::integral_constant<int, Rows>) {
-    constexpr int outs = gated ? 32 : 48, stages = less ? 2 : (gated ? 4 : 6) - (Rows > 16);
-    if constexpr (less)
-      run(Several<Y, Rows, outs, 64, 1, 4, stages, Tail>{});
-    else if constexpr (gated)
-      run(Several<Y, Rows, outs, 256, 1, 8, stages, Tail>{});
-    else if (ceil_div(a.out, outs) <= 132)  // about one for each multiprocessor
-      run(Several<Y, Rows, outs, 256, 1, 8, 4, Tail>{});
-    else
-      run(Several<Y, Rows, outs, 128, 1, 4, stages, Tail>{});
-  };
-  if (a.rows <= 16) return up_to(std::integral_constant<int, 16>{});
-  if (a.rows <= 32) return up_to(std::integral_constant<int, 32>{});
-  constexpr bool written = std::is_same_v<Tail, kernels::Write>;  // few_rows() sends no other tail here
-  if constexpr (gated)
-    run(std::conditional_t<less, Several<Y, 64, 64, 64, 2, 2, 2, Tail>, Several<Y, 64, 192, 128, 6, 1, 3, Tail>>{});
-  else if constexpr (written)
-    run(std::conditional_t<less, Several<Y, 64, 32, 64, 1, 4, 2, Tail>, Several<Y, 64, 32, 128, 1, 4, 4, Tail>>{});
-}
 
 }  // namespace atom::gpu

@@ -1,5 +1,5 @@
 #pragma once
-// A product of up to 16 rows, and what stands around it.
+// A product of up to 8 rows, and what stands around it.
 // One idea: one block streams 16 rows of the weights by, every wave its part of k.
 #include "atom/gpu/async.hpp"
 #include "atom/gpu/mma.hpp"
@@ -21,18 +21,17 @@ template <class Y> struct SkinnyArgs {
 /// The weights are the A operand: a lane brings 8 neighbours along k, 16 bytes, by way of a place in shared memory that is its
 /// own, and those fill its slots of two MMAs. That permutes k within blocks of 32, for both operands alike, which a sum does
 /// not notice. Waves take neighbouring blocks of k, so that what a thread block asks for at once lies together: many waves with
-/// a block or two each on its way read faster than few with more. They are asked for before the kernels in front are done: both
-/// stages, or one where x has more rows to hold. Rows: of x, 8 or 16. Rows past the end are read again rather than masked: what
-/// they produce is not stored. With a gate, a block has 8 outputs: 8 rows of the first half of the weights, and the 8 of the
-/// second that belong to them. Normed: every block normalises x, and keeps it in shared memory, while its first weights are on
-/// their way.
-template <class Y, int Rows, int Threads, class Tail, bool Normed> struct Skinny {
-  static constexpr int tile = 16, block_k = 32, outs = tile / halves<Tail>;
-  static constexpr bool starts_early = true, both = Rows == 8;
+/// a block or two each on its way read faster than few with more. Both stages are asked for before the kernels in front are done.
+/// Rows past the end are read again rather than masked: what they produce is not stored. With a gate, a block has 8 outputs: 8 rows
+/// of the first half of the weights, and the 8 of the second that belong to them. Normed: every block normalises x, and keeps it in
+/// shared memory, while its first weights are on their way.
+template <class Y, int Threads, class Tail, bool Normed> struct Skinny {
+  static constexpr int tile = 16, most_rows = 8, block_k = 32, outs = tile / halves<Tail>;
+  static constexpr bool starts_early = true;
   static constexpr int threads(int) { return Threads; }
-  using Weights = array<bf16, 4 * Threads, 8>;          // two stages, two rows at most, a vector for each thread
-  using Partial = array<float, Threads / 2, Rows + 1>;  // (wave, out), row of x
-  static constexpr int apart = 4;                       // vectors between rows, so that lanes find them in other banks
+  using Weights = array<bf16, 4 * Threads, 8>;               // two stages, two rows at most, a vector for each thread
+  using Partial = array<float, Threads / 2, most_rows + 1>;  // (wave, out), row of x
+  static constexpr int apart = 4;                            // vectors between rows, so that lanes find them in other banks
   using Kept = array<bf16, normalised / 8 + 8 * apart, 8>;
   struct Plain {
     Weights w;
@@ -51,66 +50,63 @@ template <class Y, int Rows, int Threads, class Tail, bool Normed> struct Skinny
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const SkinnyArgs<Y>& args) const {
     constexpr int W = Cta::wave, step = Cta::waves() * block_k;
     using T = Tile<W>;
-    constexpr int x_rows = Rows == 16 ? T::rows : 1;
     const auto& a = args.p;
     auto& s = cta.template shared<Shared>();
     const int out0 = cta.block_x() * outs, out = a.out / halves<Tail>, lane = cta.lane(), k_lane = T::group(lane) * 8;
-    const bf16 *w[T::rows], *x[x_rows];
+    const bf16* w[T::rows];
     ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
       const int row = T::row(lane, r), o = min(out0 + row % outs, out - 1) + row / outs * out;
       w[r] = row_of(a.w, o, a.in) + k_lane;
     }
-    ATOM_UNROLL for (int r = 0; r < x_rows; ++r) x[r] = row_of(a.x, min(T::row(lane, r), a.rows - 1), a.ldx) + k_lane;
+    const int x_row = min(T::row(lane, 0), a.rows - 1);
+    const bf16* const x = row_of(a.x, x_row, a.ldx) + k_lane;
     const auto place = [&](int stage, int r) { return (2 * stage + r) * Threads + cta.thread(); };
     const auto fetch = [&](int k, int stage) {
       if (k < a.in) ATOM_UNROLL for (int r = 0; r < T::rows; ++r) copy_async<8, true>(s.w, place(stage, r), 0, w[r] + k, true);
       commit_copies();
     };
-    vec<bf16, 8> wv[T::rows], xv[x_rows] = {};
+    vec<bf16, 8> wv[T::rows], xv{};
     const auto load_x = [&](int k) {
       if (k >= a.in) return;
-      ATOM_UNROLL for (int r = 0; r < x_rows; ++r) {
-        if constexpr (Normed)
-          xv[r] = s.x.template load<8>(min(T::row(lane, r), a.rows - 1) * (a.in / 8 + apart) + (k + k_lane) / 8, 0);
-        else
-          xv[r] = load<8>(x[r] + k);
-      }
+      if constexpr (Normed)
+        xv = s.x.template load<8>(x_row * (a.in / 8 + apart) + (k + k_lane) / 8, 0);
+      else
+        xv = load<8>(x + k);
     };
     FragOut<W> sum;
     int k = cta.wave_id() * block_k;
     fetch(k, 0);
-    if constexpr (both) fetch(k + step, 1);
+    fetch(k + step, 1);
     if constexpr (Normed)
       normalise(cta, s, args);
     else
       cta.after_previous();
-    static_assert(outs * Rows <= Threads);  // one sum each; what it is added to comes early
+    static_assert(outs * most_rows <= Threads);  // one sum each; what it is added to comes early
     [[maybe_unused]] float before = 0;
     if constexpr (std::is_same_v<Tail, kernels::Add>)
       if (const int o = cta.thread() % outs, row = cta.thread() / outs; row < a.rows && out0 + o < out)
         before = static_cast<float>(row_of(a.y, row, a.ldy)[out0 + o]);
     load_x(k);
     for (int stage = 0; k < a.in; stage ^= 1) {
-      if constexpr (!both) fetch(k + step, stage ^ 1);
       wait_copies<1>();
       ATOM_UNROLL for (int r = 0; r < T::rows; ++r) wv[r] = s.w.template load<8>(place(stage, r), 0);
       ATOM_UNROLL for (int half = 0; half < 2; ++half) {
         FragIn<W> fa, fb;
         ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
           fa.v[i] = wv[T::a_row(i)].v[4 * half + T::a_slot(i)];
-          fb.v[i] = T::b_row(i) < x_rows ? xv[T::b_row(i) % x_rows].v[4 * half + T::b_slot(i)] : bf16();
+          fb.v[i] = T::b_row(i) == 0 ? xv.v[4 * half + T::b_slot(i)] : bf16();
         }
         mma(cta, sum, fa, fb);
       }
       k += step;
       load_x(k);
-      if constexpr (both) fetch(k + step, stage);  // what lay there is used
+      fetch(k + step, stage);  // what lay there is used
     }
     wait_copies<0>();
     if constexpr (Normed) cta.sync();  // x becomes sums
     ATOM_UNROLL for (int i = 0; i < T::n; ++i) {
       const At at = T::d(lane, i);
-      if (at.col < Rows) s.partial.set(cta.wave_id() * tile + at.row, at.col, sum.v[i]);
+      if (at.col < most_rows) s.partial.set(cta.wave_id() * tile + at.row, at.col, sum.v[i]);
     }
     cta.sync();
     const int o = cta.thread() % outs, row = cta.thread() / outs;
@@ -155,23 +151,5 @@ template <class Y, int Rows, int Threads, class Tail, bool Normed> struct Skinny
     cta.sync();
   }
 };
-
-/// Few blocks have many waves each. Who normalises needs as many as keep x.
-template <int Rows, class Tail, bool Normed, class B, class Y>
-void skinny_rows(typename B::stream stream, const SkinnyArgs<Y>& args) {
-  const auto& a = args.p;
-  const Grid grid{ceil_div(a.out, 16), 1};
-  constexpr int most = wave_of<B> == 32 ? 1024 : 512;  // CDNA has less shared memory
-  if (grid.x <= 128 && a.in >= 1024)                   // about one for each multiprocessor
-    return launch<Skinny<Y, Rows, most, Tail, Normed>, B>(stream, grid, args);
-  if (Normed || ((grid.x <= 256 || Rows == 8) && a.in >= 512))
-    return launch<Skinny<Y, Rows, 512, Tail, Normed>, B>(stream, grid, args);
-  if constexpr (!Normed) launch<Skinny<Y, Rows, 256, Tail, Normed>, B>(stream, grid, args);
-}
-template <class Tail, bool Normed, class B, class Y> void skinny(typename B::stream stream, const SkinnyArgs<Y>& args) {
-  if constexpr (!Normed && halves<Tail> == 1)
-    if (args.p.rows > 8) return skinny_rows<16, Tail, Normed, B>(stream, args);
-  skinny_rows<8, Tail, Normed, B>(stream, args);
-}
 
 }  // namespace atom::gpu
