@@ -157,6 +157,37 @@ template <class B, class Tail> void fused_linear(int rows, int out, int in, bool
                        shape({rows, out, in}) + (normed ? " normed" : "") + (with_bias ? " + bias" : ""));
 }
 
+// Logits, and each row's best of exactly those: with a tie between blocks, a NaN in every row, and a row of nothing else.
+template <class B> void best_linear(int rows, int out, int in, bool with_bias = false) {
+  using op = kernels::fused_linear<quant::NoAs<bf16>, bf16, kernels::Best>;
+  const int ldx = in + 8, ldy = out + (rows > 8 ? 4 : 3);
+  auto x = noise<bf16>(size(rows, ldx), 7), w = noise<bf16>(size(out, in), 8, 1 / std::sqrt(static_cast<float>(in)));
+  const auto row_of = [&](auto& m, int row, int width) { return m.begin() + static_cast<std::ptrdiff_t>(size(row, width)); };
+  for (int o : {out / 3, out - 2}) std::copy_n(x.begin(), in, row_of(w, o, in));
+  std::fill_n(row_of(w, out - 1, in), in, bf16(NAN));
+  if (rows > 1) std::fill_n(row_of(x, rows - 1, ldx), in, bf16(NAN));
+  auto bias = noise<float>(size(1, out), 9);
+  bias[static_cast<std::size_t>(out - 2)] = bias[static_cast<std::size_t>(out / 3)];
+  auto y = noise<float>(size(rows, ldy), 11), want = y;
+  std::vector<std::uint64_t> best(size(rows, 1)), unused = best;
+  if (rows > 2) best[1] = kernels::BestToken::of(1e9f, 3);  // somebody found better
+  auto want_best = best;
+  const auto args = [&](const bf16* x_at, const bf16* w_at, const float* b, float* y_at, std::uint64_t* best_at) {
+    return typename op::args{
+        {x_at, nullptr, w_at, nullptr, with_bias ? b : nullptr, y_at, rows, out, in, ldx, ldy}, nullptr, 0, best_at};
+  };
+  run_on<op, Ref>({}, args(x.data(), w.data(), bias.data(), want.data(), unused.data()));
+  Side<B> side;
+  const auto a = args(side.in(x), side.in(w), side.in(bias), side.out(y), side.out(best));
+  const bool takes = impl<op, B>::takes(a);
+  if (takes) run_on<op, B>(side.stream(), a);
+  Verdict v(takes ? side.finish() : side.finish() + "refused");
+  run_on<kernels::best_tokens, Ref>({}, {y.data(), want_best.data(), rows, out, ldy});
+  const bool first = kernels::BestToken::token(best[0]) == out / 3 && (rows == 1 || best.back() == 0);
+  v.close(y, want, 1e-4f, 1e-5f).same(best, want_best).same(std::vector<int>{first}, {1});
+  v.template say<B>(std::string_view(op::name()), shape({rows, out, in}) + (with_bias ? " + bias" : ""));
+}
+
 template <class B, class T, class Kv, int D, bool Norm> void rope_kv_write(int rows, int heads, int kv_heads, int rotary_dim) {
   using op = kernels::rope_kv_write<T, Kv, D, kernels::RopeFlags{.qk_norm = Norm}>;
   using layout = kernels::KvLayout<Kv, D>;
@@ -282,7 +313,13 @@ template <class B> void sample(int rows, int vocab, kernels::SampleParams p) {
   const auto* there = p.temperature == 0 ? nullptr : side.in(params);
   run_on<op, B>(side.stream(),
                 {side.in(logits), there, nullptr, side.out(order), side.out(tokens), rows, vocab, vocab + 3, p.temperature == 0});
-  Verdict(side.finish()).same(tokens, want).template say<B>(std::string_view(op::name()), shape({rows, vocab}));
+  std::vector<std::uint64_t> best(params.size());
+  std::vector<int> known(params.size(), -1);
+  std::uint64_t* const best_there = side.out(best);
+  run_on<kernels::best_tokens, B>(side.stream(), {side.in(logits), best_there, rows, vocab, vocab + 3});
+  run_on<op, B>(side.stream(), {side.in(logits), there, nullptr, side.out(order), side.out(known), rows, vocab, vocab + 3,
+                                p.temperature == 0, best_there});
+  Verdict(side.finish()).same(tokens, want).same(known, want).template say<B>(std::string_view(op::name()), shape({rows, vocab}));
 }
 
 template <class B> void everything() {
@@ -356,6 +393,10 @@ template <class B> void everything() {
   for (int rows : {17, 33, 64}) fused_linear<B, Silu>(rows, 18248, large ? 1088 : 32, false, rows == 33);
   for (int in : {64, 1024}) fused_linear<B, kernels::Add>(16, 72, in, false);
   for (int rows : {11, 18}) fused_linear<B, kernels::Add>(rows, rows == 11 ? 6340 : 4260, large ? 544 : 32, false, rows == 18);
+  for (int rows : {1, 7, 8}) best_linear<B>(rows, rows == 7 ? 77 : 2148, large ? 1088 : 96, rows == 7);
+  for (const auto& [rows, out] : {std::pair{1, 6340}, {8, 6340}, {9, 6340}, {16, 100}, {17, 4260}, {32, 2148}, {40, 2148}})
+    best_linear<B>(rows, out, large ? 544 : 64, rows == 9);
+  for (int rows : {33, 64}) best_linear<B>(rows, large ? 151936 : 18248, large ? 1088 : 32, rows == 64);
   rope_kv_write<B, bf16, bf16, 128, false>(large ? 100 : 5, 14, 2, 128);
   rope_kv_write<B, bf16, bf16, 128, true>(large ? 100 : 5, 16, 8, 128);
   rope_kv_write<B, bf16, bf16, 64, false>(9, 4, 2, 24);

@@ -34,6 +34,7 @@ struct Collectives {
   struct Args {
     int* out;  // (blocks, 192, 5)
     int* total;
+    std::uint64_t* most;
   };
   template <class Cta> void operator()(Cta& cta, const Args& a) const {
     auto& s = cta.template shared<Shared>();
@@ -49,6 +50,7 @@ struct Collectives {
     out[3] = s.count.get(0);
     out[4] = s.turned.get(cta.thread());
     cta.atomic_add(a.total, 1);
+    cta.atomic_max(a.most, (std::uint64_t{7} << 32) + static_cast<std::uint64_t>(out[3] - std::abs(cta.thread() - 100)));
   }
 };
 
@@ -56,8 +58,10 @@ TYPED_TEST(Machines, CollectivesBarriersAndAtomics) {
   constexpr int W = TypeParam::lanes;
   std::vector<int> out(3 * 192 * 5);
   int total = 0;
-  run<Collectives, W>({3, 1}, Collectives::Args{out.data(), &total});
+  std::uint64_t most = 5;
+  run<Collectives, W>({3, 1}, Collectives::Args{out.data(), &total, &most});
   EXPECT_EQ(total, 3 * 3 * 192);  // three schedules
+  EXPECT_EQ(most, (std::uint64_t{7} << 32) + 292);
   for (std::size_t i = 0; i < 3 * 192; ++i) {
     const int t = static_cast<int>(i) % 192;
     std::uint64_t thirds = 0;

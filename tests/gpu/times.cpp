@@ -1,6 +1,6 @@
 // gpu_times: how long kernels take on this device, beside what their bytes cost. Shapes of decoding with 0.6 B and 8 B models;
 // every figure is the median of 20 replays of a graph that walks through data larger than the last-level cache.
-//   gpu_times [--json] [norm] [silu] [linear] [joined] [attention] [experts] [latent] [sample]
+//   gpu_times [--json] [norm] [silu] [linear] [joined] [head] [attention] [experts] [latent] [sample]
 // All of them if none is named; --json: an object per line.
 #include <algorithm>
 #include <array>
@@ -131,6 +131,36 @@ template <class Tail> void joined(const gpu::Stream& stream, int rows, int out, 
          run_on<product, Hip>(stream, args(i, normed ? normal.data() : x.data(), y.data(), out));
          if (gated) run_on<gate, Hip>(stream, {y.data(), z.data(), nullptr, nullptr, rows, out / 2, out});
        });
+}
+
+/// A model's head and a greedy draw: each row's best found by the head's kernel, by a launch behind it, and in the draw.
+void head(const gpu::Stream& stream, int rows, int vocab, int in) {
+  using joined = kernels::fused_linear<quant::NoAs<bf16>, bf16, kernels::Best>;
+  const int copies = copies_for(2.0 * vocab * in);
+  const auto x = random_buffer<bf16>(size(rows, in), stream);
+  const auto w = random_buffer<bf16>(size(vocab, in) * static_cast<std::size_t>(copies), stream, 0.02f);
+  const gpu::Buffer<float> logits(size(rows, vocab));
+  const auto best = buffer_of(std::vector<std::uint64_t>(size(rows, 1)), stream);
+  const gpu::Buffer<int> tokens(size(rows, 1)), scratch(impl<kernels::sample, Hip>::scratch_ints(rows, vocab));
+  const auto args = [&](std::size_t i) {
+    return joined::linear::args{x.data(), nullptr, w.data() + size(vocab, in) * i, nullptr, nullptr, logits.data(), rows, vocab, in,
+                                in,       vocab};
+  };
+  const std::string shape = std::to_string(rows) + " x " + std::to_string(vocab) + " x " + std::to_string(in);
+  const auto all = [&](const char* name, bool known, auto product) {
+    time(stream, name, shape, joined::linear::cost(args(0)), static_cast<std::size_t>(copies), [&](std::size_t i) {
+      product(args(i));
+      run_on<kernels::sample, Hip>(stream, {logits.data(), nullptr, nullptr, scratch.data(), tokens.data(), rows, vocab, vocab,
+                                            true, known ? best.data() : nullptr});
+    });
+  };
+  const auto by_head = [&](const auto& a) { run_on<joined, Hip>(stream, {a, nullptr, 0, best.data()}); };
+  if (impl<joined, Hip>::takes({args(0)})) all("head with bests, sample", true, by_head);
+  all("head, bests, sample", true, [&](const auto& a) {
+    run_on<joined::linear, Hip>(stream, a);
+    run_on<kernels::best_tokens, Hip>(stream, {logits.data(), best.data(), rows, vocab, vocab});
+  });
+  all("head, sample", false, [&](const auto& a) { run_on<joined::linear, Hip>(stream, a); });
 }
 
 /// Pages of noise; codes with every byte 0x38, scales too, cost as much as any.
@@ -300,6 +330,8 @@ int main(int argc, char** argv) try {
         test::joined<Gate>(stream, rows, 2 * ff, width, true), test::joined<Gate>(stream, rows, 2 * ff, width, false);
         test::joined<kernels::Add>(stream, rows, width, ff, false);
       }
+  if (wanted("head"))
+    for (int rows : {1, 4, 8, 16, 32, 64, 128}) test::head(stream, rows, 151936, 1024), test::head(stream, rows, 151936, 4096);
   if (wanted("attention"))
     for (int seqs : {1, 16, 64})
       for (int context : {1024, 4096}) {

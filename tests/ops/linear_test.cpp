@@ -324,6 +324,28 @@ TEST(LinearGpu, FewRowsAgreeWithRefOnAnySchedule) {
   agrees(Silu{}, 40, 72, 160);
 }
 
+// ... and joined with the search for each row's best output: which block came first does not show.
+TEST(LinearGpu, BestsAreThoseOfTheOutputsOnAnySchedule) {
+  using Joined = kernels::fused_linear<quant::NoAs<bf16>, bf16, kernels::Best>;
+  const int shapes[][3] = {{1, 300, 64}, {8, 33, 544}, {13, 2064, 32}, {20, 6340, 32}, {40, 18248, 32}};
+  for (const auto& [rows, out, in] : shapes) {
+    SCOPED_TRACE(testing::Message() << rows << " x " << out << " x " << in);
+    const auto n = [](int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
+    const auto x = test::noise<bf16>(n(rows, in), 1), w = test::noise<bf16>(n(out, in), 3);
+    test::on_every_wave([&]<class B>(B, typename B::stream machine) {
+      std::vector<float> y(n(rows, out));
+      std::vector<std::uint64_t> best(n(rows, 1)), want = best;
+      const typename Joined::args a{
+          {x.data(), nullptr, w.data(), nullptr, nullptr, y.data(), rows, out, in, in, out}, nullptr, 0, best.data()};
+      EXPECT_TRUE((impl<Joined, B>::takes(a)));
+      run_on<Joined, B>(machine, a);
+      run_on<kernels::best_tokens, Ref>({}, {y.data(), want.data(), rows, out, out});
+      EXPECT_EQ(best, want);
+      return best;
+    });
+  }
+}
+
 template <class T> class QuantizeCpu : public testing::Test {};
 using Computed = testing::Types<float, bf16>;
 struct TypeName {

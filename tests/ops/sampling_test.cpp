@@ -23,12 +23,17 @@ struct Rows {
   std::vector<SampleParams> params;
   int vocab, ld;
 
-  template <class Backend> std::vector<int> on(typename Backend::stream stream) const {
+  /// found: the best of each row is known before.
+  template <class Backend, bool found = false> std::vector<int> on(typename Backend::stream stream) const {
     const std::size_t rows = params.size(), n = rows * static_cast<std::size_t>(vocab);
+    const bool greedy = std::ranges::all_of(params, [](const SampleParams& p) { return p.temperature == 0; });
     std::vector<float> sorted(n);
     std::vector<int> order(n), tokens(rows, -1);
-    run_on<kernels::sample, Backend>(
-        stream, {logits.data(), params.data(), sorted.data(), order.data(), tokens.data(), static_cast<int>(rows), vocab, ld});
+    std::vector<std::uint64_t> best(rows);
+    if constexpr (found)
+      run_on<kernels::best_tokens, Backend>(stream, {logits.data(), best.data(), static_cast<int>(rows), vocab, ld});
+    run_on<kernels::sample, Backend>(stream, {logits.data(), params.data(), sorted.data(), order.data(), tokens.data(),
+                                              static_cast<int>(rows), vocab, ld, found && greedy, found ? best.data() : nullptr});
     return tokens;
   }
   void check(bool emulated = true) const {
@@ -42,6 +47,7 @@ struct Rows {
     on_every_wave([&]<class B>(B, typename B::stream machine) {
       const auto got = few.on<B>(machine);
       EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin()));
+      EXPECT_EQ((few.on<B, true>(machine)), got);
       return got;
     });
   }
@@ -156,6 +162,24 @@ TEST(Sample, TiesGoToTheLowestId) {
   });
 }
 
+TEST(Sample, BestTokensAreOrdered) {
+  using kernels::BestToken;
+  const float rising[] = {-INFINITY, -3e38f, -1, -1e-40f, 0, 1e-40f, 1, 3e38f, INFINITY};
+  std::uint64_t before = 0;
+  for (const float logit : rising) {
+    EXPECT_LT(before, BestToken::of(logit, 0x7ffffffe));
+    before = BestToken::of(logit, 0);
+    EXPECT_LT(BestToken::of(logit, 1), before) << "ties go to the lowest id";
+    EXPECT_EQ(BestToken::logit(before), logit);
+    EXPECT_EQ(BestToken::token(BestToken::of(logit, 151935)), 151935);
+  }
+  EXPECT_EQ(BestToken::of(-0.0f, 7), BestToken::of(0.0f, 7));
+  EXPECT_EQ(BestToken::of(NAN, 7), 0u);
+  EXPECT_EQ(BestToken::of(-NAN, 7), 0u);
+  EXPECT_EQ(BestToken::token(0), 0);
+  EXPECT_EQ(BestToken::logit(0), -INFINITY);
+}
+
 TEST(Sample, TopOneIsGreedy) {
   Rows one = same_params(20, 2000, 3, {.temperature = 0.7f, .top_k = 1}), greedy = one;
   for (auto& p : greedy.params) p.temperature = 0;
@@ -186,7 +210,11 @@ TEST(Sample, NaNLogitsChooseSomeToken) {
       return tokens;
     };
     at_every_level([&] { in_range(r.on<Cpu>(pool(2))); });
-    on_every_wave([&]<class B>(B, typename B::stream machine) { return in_range(r.on<B>(machine)); });
+    on_every_wave([&]<class B>(B, typename B::stream machine) {
+      const auto got = in_range(r.on<B>(machine));
+      EXPECT_EQ((r.on<B, true>(machine)), got);
+      return got;
+    });
   }
 }
 

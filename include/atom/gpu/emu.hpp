@@ -80,6 +80,9 @@ template <int W, int N> class Cta {
     *p += v;
     return before;
   }
+  void atomic_max(std::uint64_t* p, std::uint64_t v) const {
+    if (*p < v) *p = v;
+  }
 
   void mma(FragOut<W>& d, const FragIn<W>& a, const FragIn<W>& b, Site s = Site::current()) const {
     const Pair<W> mine{a, b};

@@ -338,6 +338,14 @@ template <int N> struct Cta {
       return atomicAdd(p, v);
 #endif
   }
+  /// Memory of the device keeps the larger of what it holds and v. Relaxed.
+  ATOM_DEVICE void atomic_max(std::uint64_t* p, std::uint64_t v) const {
+#if ATOM_GPU_AMD
+    __hip_atomic_fetch_max(p, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);  // wider scopes may have no instruction for it
+#else
+    atomicMax(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v));
+#endif
+  }
 };
 
 /// Kernels with a member `starts_early` call after_previous() themselves, in every thread, and touch nothing in front of it that

@@ -15,8 +15,11 @@ namespace atom {
 
 namespace gpu {
 template <class Tail>
-concept Tailed =
-    std::same_as<Tail, kernels::Write> || std::same_as<Tail, kernels::Add> || std::same_as<Tail, kernels::Gate<activation::Silu>>;
+concept Tailed = std::same_as<Tail, kernels::Write> || std::same_as<Tail, kernels::Add> || std::same_as<Tail, kernels::Best> ||
+    std::same_as<Tail, kernels::Gate<activation::Silu>>;
+/// Sums are written as they are.
+template <class Tail>
+concept Written = std::same_as<Tail, kernels::Write> || std::same_as<Tail, kernels::Best>;
 
 template <class X> bool whole_blocks(const X* x, int in, int ldx) {
   return in % 32 == 0 && ldx % 8 == 0 && std::bit_cast<std::uintptr_t>(x) % 16 == 0;
@@ -36,7 +39,7 @@ template <class Tail, class Args> bool whole_vectors(const Args& a) {
 /// where a library is slower in a layer: with many outputs; with a gate, and blocks of 32 that all run at once; and where a block's
 /// part is small, most of which is asked for before the kernels in front are done.
 template <class Tail, class Args> bool few_rows(const Args& a) {
-  constexpr bool written = std::same_as<Tail, kernels::Write>, gated = !written && !std::same_as<Tail, kernels::Add>;
+  constexpr bool written = Written<Tail>, gated = !written && !std::same_as<Tail, kernels::Add>;
   if (a.rows > 64 || !whole_blocks(a.x, a.in, a.ldx)) return false;
   if (a.rows <= 8) return true;
   return whole_vectors<Tail>(a) && (a.rows <= 32 || (gated && (wide(a.out) || one_each(a.out, 2 * 32))) ||

@@ -3,6 +3,8 @@
 // One idea: the key carries what decides the code (scheme, activation and output types); sizes stay run-time numbers unless a
 // backend asks for constants (Out, In).
 // To extend: specialise atom::impl<kernels::linear<YourScheme, T, Y>, YourBackend>; `layout()` beside it if you want one.
+#include <cstdint>
+
 #include "atom/core/cost.hpp"
 #include "atom/core/run.hpp"
 #include "atom/core/tensor.hpp"
@@ -42,22 +44,26 @@ template <quant::Scheme Q, class T, class Y = T, int Out = dynamic, int In = dyn
 struct Write {};                    // y
 struct Add {};                      // y += T(sum), rounded again: a residual
 template <class A> struct Gate {};  // y = A of the first and the second half of the outputs, both rounded
+struct Best {};                     // y, in float; and each row's best output joins `best`, as best_tokens does it
 
 /// A product with what surrounds it, in one pass over the weights: x is normalised first, as rmsnorm does it, where there is
 /// norm_w, and the sums end as Tail says. A kernel for it may be for some sizes alone: impl::takes(args) says whether it is for
 /// these, and the launches that it stands for are always right.
 template <quant::Scheme Q, class T, class Tail> struct fused_linear {
   static_assert(!quant::QuantizesActivations<Q>, "atom: fused_linear: what quantises activations does so in the norm in front");
-  using linear = kernels::linear<Q, T>;
+  using output = std::conditional_t<std::is_same_v<Tail, Best>, float, T>;
+  using linear = kernels::linear<Q, T, output>;
   struct args {
     typename linear::args product;  // y: (rows, out), or (rows, out / 2) with Gate
     const float* norm_w = nullptr;  // (in), or null: x is multiplied as it is
     float eps = 0;
+    std::uint64_t* best = nullptr;  // (rows), with Best
   };
   static constexpr Name name() {
-    Name n{std::is_same_v<Tail, Write> ? "norm_linear<"
-           : std::is_same_v<Tail, Add> ? "add_linear<"
-                                       : "gated_linear<",
+    Name n{std::is_same_v<Tail, Write>  ? "norm_linear<"
+           : std::is_same_v<Tail, Add>  ? "add_linear<"
+           : std::is_same_v<Tail, Best> ? "best_linear<"
+                                        : "gated_linear<",
            Q::name(), ","};
     n += type_name<T>;
     n += ">";

@@ -8,6 +8,7 @@
 #include "atom/ops/activation_ref.hpp"
 #include "atom/ops/linear_op.hpp"
 #include "atom/ops/norm_ref.hpp"
+#include "atom/ops/sampling_ref.hpp"
 #include "atom/quant/codec.hpp"
 
 namespace atom {
@@ -35,10 +36,12 @@ template <quant::Scheme Q, class T, class Y, int Out, int In> struct impl<kernel
 /// The launches that it stands for, one behind the other.
 template <quant::Scheme Q, class T, class Tail> struct impl<kernels::fused_linear<Q, T, Tail>, Ref> {
   using op = kernels::fused_linear<Q, T, Tail>;
+  using Y = typename op::output;
   static void run(Ref::stream stream, const typename op::args& a) noexcept {
     auto product = a.product;
     const auto size = [&](int cols) { return static_cast<std::size_t>(product.rows) * static_cast<std::size_t>(cols); };
-    std::vector<T> x, y(size(product.out));
+    std::vector<T> x;
+    std::vector<Y> y(size(product.out));
     if (a.norm_w) {
       x.resize(size(product.in));
       run_on<kernels::rmsnorm<kernels::NormFlags{}, quant::Keep, T>, Ref>(
@@ -50,13 +53,16 @@ template <quant::Scheme Q, class T, class Tail> struct impl<kernels::fused_linea
     product.ldy = product.out;
     run_on<typename op::linear, Ref>(stream, product);
     finish(Tail{}, a.product, y);
+    if constexpr (std::is_same_v<Tail, kernels::Best>)
+      run_on<kernels::best_tokens, Ref>(stream, {y.data(), a.best, product.rows, product.out, product.out});
   }
 
  private:
-  static T* row(const auto& a, int r) { return a.y + static_cast<std::ptrdiff_t>(r) * a.ldy; }
-  static void finish(kernels::Write, const auto& a, const std::vector<T>& y) {
+  static Y* row(const auto& a, int r) { return a.y + static_cast<std::ptrdiff_t>(r) * a.ldy; }
+  static void finish(kernels::Write, const auto& a, const std::vector<Y>& y) {
     for (int r = 0; r < a.rows; ++r) std::copy_n(y.begin() + static_cast<std::ptrdiff_t>(r) * a.out, a.out, row(a, r));
   }
+  static void finish(kernels::Best, const auto& a, const std::vector<Y>& y) { finish(kernels::Write{}, a, y); }
   static void finish(kernels::Add, const auto& a, const std::vector<T>& y) {
     for (int r = 0; r < a.rows; ++r)
       for (int o = 0; o < a.out; ++o) {

@@ -1,5 +1,5 @@
 #pragma once
-// Reference: sample.
+// Reference: best_tokens and sample.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -9,6 +9,14 @@
 #include "atom/ops/sampling_op.hpp"
 
 namespace atom {
+
+template <> struct impl<kernels::best_tokens, Ref> {
+  static void run(Ref::stream, const kernels::best_tokens::args& a) noexcept {
+    for (int r = 0; r < a.rows; ++r)
+      for (int i = 0; i < a.vocab; ++i)
+        a.best[r] = std::max(a.best[r], kernels::BestToken::of(a.logits[static_cast<std::ptrdiff_t>(r) * a.ld + i], i));
+  }
+};
 
 template <> struct impl<kernels::sample, Ref> {
   static void run(Ref::stream, const kernels::sample::args& a) noexcept {

@@ -21,11 +21,10 @@ template <class Tail, bool Normed, class B, class Y> void skinny(typename B::str
 /// multiprocessor: it reads as fast as it can when all of them ask for weights, each for as many as its shared memory holds, and no
 /// block waits for another's place. A short k is on its way at once. Where even large tiles are too many, or x is small beside
 /// them, smaller blocks take turns. CDNA has less shared memory, and waits for copies where it asks for them.
-template <class Tail, class B, class Y>
-void few_rows_product(typename B::stream stream, const typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args& a) {
-  constexpr bool gated = halves<Tail> == 2, written = std::is_same_v<Tail, kernels::Write>, less = wave_of<B> == 64;
+template <class Tail, class B, class Y> void few_rows_product(typename B::stream stream, const SeveralArgs<Y>& a) {
+  constexpr bool gated = halves<Tail> == 2, written = Written<Tail>, less = wave_of<B> == 64;
   if (a.rows <= 8 && (less || !whole_vectors<Tail>(a) || (!gated && (one_each(a.out, 16) || !one_each(a.out, 48)))))
-    return skinny<Tail, false, B>(stream, SkinnyArgs<Y>{a, nullptr, 0});
+    return skinny<Tail, false, B>(stream, SkinnyArgs<Y>{a, nullptr, 0, a.best});
   const auto run = [&]<class K>(K) { launch<K, B>(stream, {ceil_div(a.out, K::outs), 1}, a); };
   const auto up_to = [&]<int Rows>(std::integral_constant<int, Rows>) {
     constexpr bool more = Rows > 16;

@@ -9,10 +9,12 @@ void atom::impl<atom::kernels::fused_linear<atom::quant::NoAs<atom::bf16>, atom:
   if constexpr (std::is_same_v<Tail, kernels::Write>)
     gpu::skinny<Tail, true, B>(stream, gpu::SkinnyArgs<bf16>{a.product, a.norm_w, a.eps});
   else
-    gpu::few_rows_product<Tail, B, bf16>(stream, a.product);
+    gpu::few_rows_product<Tail, B, typename kernels::fused_linear<quant::NoAs<bf16>, bf16, Tail>::output>(stream,
+                                                                                                          {a.product, a.best});
 }
 
 ATOM_GPU_KERNEL(atom::kernels::fused_linear<atom::quant::NoAs<atom::bf16>, atom::bf16, atom::kernels::Write>);
 ATOM_GPU_KERNEL(atom::kernels::fused_linear<atom::quant::NoAs<atom::bf16>, atom::bf16, atom::kernels::Add>);
+ATOM_GPU_KERNEL(atom::kernels::fused_linear<atom::quant::NoAs<atom::bf16>, atom::bf16, atom::kernels::Best>);
 ATOM_GPU_KERNEL(
     atom::kernels::fused_linear<atom::quant::NoAs<atom::bf16>, atom::bf16, atom::kernels::Gate<atom::activation::Silu>>);

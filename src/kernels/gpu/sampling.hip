@@ -1,9 +1,11 @@
 // sample: no row is sorted. Many blocks share a row in three launches, and between them a block per row decides: segments find
-// their most likely tokens (Top), then count tokens by how likely they are beside the row's best (Count); which bins can the row's
-// cuts fall into (Cut)? Segments list their tokens of those (List), and among them the cuts are exact (Draw). A short row is one
-// segment, and one launch does it all (Alone).
+// their most likely tokens (Top; nobody reads the row for that where its best is known), then count tokens by how likely they are
+// beside the row's best (Count); which bins can the row's cuts fall into (Cut)? Segments list their tokens of those (List), and
+// among them the cuts are exact (Draw). A short row is one segment, and one launch does it all (Alone). Greedy draws from rows
+// whose best is known read nothing else (Known). best_tokens: segments of a row find their most likely tokens, and join them.
 #include "atom/ops/sampling_gpu.hpp"
 
+#include "best.hpp"
 #include "sampling_cut.hpp"
 
 namespace atom {
@@ -14,9 +16,8 @@ using Args = kernels::sample::args;
 constexpr int segments(int vocab) { return gpu::ceil_div(vocab, segment); }
 /// What a row's segments tell each other.
 struct Scratch {
-  u64* bins;  // count << 44 | sum of mantissas
-  float* logits;
-  int* ids;        // of the best of each segment
+  u64* bins;       // count << 44 | sum of mantissas
+  u64* best;       // of each segment
   Wanted* wanted;  // bins
   u64* list;       // keys of their tokens
   int* listed;     // how many there are by now
@@ -30,10 +31,9 @@ struct Scratch {
     int* p = gpu::row_of(a.order, row, stride(a.vocab));
     const int n = segments(a.vocab);
     bins = reinterpret_cast<u64*>(p);
-    logits = reinterpret_cast<float*>(p + 2 * bins_);
-    ids = p + 2 * bins_ + n;
-    wanted = reinterpret_cast<Wanted*>(ids + n);
-    listed = ids + n + wanted_ints;
+    best = bins + bins_;
+    wanted = reinterpret_cast<Wanted*>(best + n);
+    listed = p + 2 * (bins_ + n) + wanted_ints;
     list = reinterpret_cast<u64*>(p + fixed(a.vocab));
   }
 
@@ -42,29 +42,15 @@ struct Scratch {
 };
 static_assert(Scratch::capacity(segment + 1) > 0 && Scratch::fixed(segment + 1) % 2 == 0);
 
-ATOM_DEVICE bool aligned(const Args& a) { return gpu::vectors<4>(a.logits, a.ld); }
+template <class A> ATOM_DEVICE bool aligned(const A& a) { return gpu::vectors<4>(a.logits, a.ld); }
 
 /// Logits of a segment, of which this thread has some.
 using Part = Batch<4>;
-template <class Cta> ATOM_DEVICE Part part_of(Cta& cta, const Args& a, int row, int part) {
+template <class Cta, class A> ATOM_DEVICE Part part_of(Cta& cta, const A& a, int row, int part) {
   return {gpu::row_of(a.logits, row, a.ld), aligned(a), part * segment + 4 * cta.thread(), gpu::min((part + 1) * segment, a.vocab)};
 }
 
-struct Best {
-  float logit = -INFINITY;
-  int id = 0x7fffffff;
-  ATOM_DEVICE void take(float l, int i) {
-    if (l > logit || (l == logit && i < id)) logit = l, id = i;
-  }
-  template <class Cta> ATOM_DEVICE void of_wave(Cta& cta) {
-    for (int m = Cta::wave / 2; m > 0; m /= 2) {
-      const float l = cta.shfl_xor(logit, m);
-      const int i = cta.shfl_xor(id, m);
-      take(l, i);
-    }
-  }
-  ATOM_DEVICE int token() const { return id == 0x7fffffff ? 0 : id; }
-};
+using gpu::Best;
 struct BestOfWaves {
   gpu::array<float, 16> logits;
   gpu::array<int, 16> ids;
@@ -73,21 +59,46 @@ struct BestOfWaves {
 template <class Cta> ATOM_DEVICE Best best_of(Cta& cta, BestOfWaves& s, const Part& part) {
   Best b;
   part.each([&](int i, float logit) { b.take(logit, i); });
-  b.of_wave(cta);
+  b.of_lanes(cta, 1, Cta::wave);
   if (cta.lane() == 0) s.logits.set(cta.wave_id(), b.logit), s.ids.set(cta.wave_id(), b.id);
   cta.sync();
   for (int w = 0; w < Cta::waves(); ++w) b.take(s.logits.get(w), s.ids.get(w));
   return b;
 }
-/// Of a row, from its segments.
-template <class Cta> ATOM_DEVICE Best best_of(Cta& cta, const Scratch& scratch, int vocab) {
+/// Of a row: what is known, or from its segments.
+template <class Cta> ATOM_DEVICE Best best_of(Cta& cta, const Args& a, const Scratch& scratch, int row) {
+  if (a.best) return Best::from(a.best[row]);
   Best b;
-  for (int i = cta.lane(); i < segments(vocab); i += Cta::wave) b.take(scratch.logits[i], scratch.ids[i]);
-  b.of_wave(cta);
+  for (int i = cta.lane(); i < segments(a.vocab); i += Cta::wave) {
+    const Best part = Best::from(scratch.best[i]);
+    b.take(part.logit, part.id);
+  }
+  b.of_lanes(cta, 1, Cta::wave);
   return b;
 }
 
-/// A segment's most likely token; and the row's scratch is emptied.
+/// A segment's most likely token joins its row's.
+struct JoinBest {
+  static constexpr int threads(int) { return block; }
+  using Shared = BestOfWaves;
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const kernels::best_tokens::args& a) const {
+    const int part = cta.block_x(), row = cta.block_y();
+    const Best b = best_of(cta, cta.template shared<Shared>(), part_of(cta, a, row, part));
+    if (cta.thread() == 0) cta.atomic_max(a.best + row, b.key());
+  }
+};
+
+/// The most likely tokens of rows, a thread each.
+struct Known {
+  static constexpr int threads(int) { return gpu::row_threads; }
+  struct Shared {};
+  template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
+    if (const int row = cta.block_x() * cta.threads() + cta.thread(); row < a.rows)
+      a.tokens[row] = kernels::BestToken::token(a.best[row]);
+  }
+};
+
+/// A segment's most likely token, unless the row's is known; and the row's scratch is emptied.
 struct Top {
   static constexpr bool cached = true;
   static constexpr int threads(int) { return block; }
@@ -95,13 +106,11 @@ struct Top {
   template <class Cta> ATOM_DEVICE void operator()(Cta& cta, const Args& a) const {
     const int part = cta.block_x(), row = cta.block_y();
     const Scratch scratch(a, row);
-    const Part logits = part_of(cta, a, row, part);
     for (int b = part * block + cta.thread(); b < bins; b += segments(a.vocab) * block) scratch.bins[b] = 0;
-    const Best b = best_of(cta, cta.template shared<Shared>(), logits);
-    if (cta.thread() != 0) return;
-    scratch.logits[part] = b.logit;
-    scratch.ids[part] = b.id;
-    if (part == 0) *scratch.listed = 0;
+    if (part == 0 && cta.thread() == 0) *scratch.listed = 0;
+    if (a.best) return;
+    const Best b = best_of(cta, cta.template shared<Shared>(), part_of(cta, a, row, part));
+    if (cta.thread() == 0) scratch.best[part] = b.key();
   }
 };
 
@@ -143,7 +152,7 @@ struct Count {
     if (temperature == 0) return;
     const Scratch scratch(a, row);
     const Part logits = part_of(cta, a, row, cta.block_x());
-    s.take(cta, {best_of(cta, scratch, a.vocab).logit, temperature}, logits);
+    s.take(cta, {best_of(cta, a, scratch, row).logit, temperature}, logits);
     for (int b = cta.thread(); b < bins; b += block)
       if (const Sum sum = s.sum(b); sum.count != 0) cta.atomic_add(scratch.bins + b, static_cast<u64>(sum.count) << 44 | sum.mass);
   }
@@ -200,7 +209,7 @@ struct List {
     const Part logits = part_of(cta, a, row, cta.block_x());
     const Wanted& wanted = *scratch.wanted;
     if (wanted.tokens <= 0) return;
-    const Scale scale(best_of(cta, scratch, a.vocab).logit, temperature);
+    const Scale scale(best_of(cta, a, scratch, row).logit, temperature);
     if (cta.thread() == 0) s.tokens.set(0, 0);
     const Scale::Range range = wanted.range(scale);
     u32 ours = logits.which([&](float logit) { return scale.in(range, logit); });
@@ -241,7 +250,7 @@ struct Draw {
     auto& s = cta.template shared<Shared>();
     const int row = cta.block_x();
     const Scratch scratch(a, row);
-    const Best best = best_of(cta, scratch, a.vocab);
+    const Best best = best_of(cta, a, scratch, row);
     int token = best.token();
     if (!a.greedy && a.params[row].temperature != 0)
       token = token_of(cta, s, a, row, best, scratch.list, scratch.wanted->tokens, [&](int b) { return sum_of(scratch, b); });
@@ -275,6 +284,11 @@ struct Alone {
 
 }  // namespace sampling
 
+template <gpu::Target B>
+void impl<kernels::best_tokens, B>::run(typename B::stream stream, const kernels::best_tokens::args& a) noexcept {
+  gpu::launch<sampling::JoinBest, B>(stream, {sampling::segments(a.vocab), a.rows}, a);
+}
+
 template <gpu::Target B> std::size_t impl<kernels::sample, B>::scratch_ints(int rows, int vocab) noexcept {
   using namespace sampling;
   return vocab <= segment ? 0 : static_cast<std::size_t>(rows) * static_cast<std::size_t>(Scratch::stride(vocab));
@@ -282,6 +296,7 @@ template <gpu::Target B> std::size_t impl<kernels::sample, B>::scratch_ints(int 
 
 template <gpu::Target B> void impl<kernels::sample, B>::run(typename B::stream stream, const kernels::sample::args& a) noexcept {
   using namespace sampling;
+  if (a.greedy && a.best) return gpu::launch<Known, B>(stream, {gpu::ceil_div(a.rows, gpu::row_threads), 1}, a);
   if (a.vocab <= segment) return gpu::launch<Alone, B>(stream, {a.rows, 1}, a);
   gpu::launch<Top, B>(stream, {segments(a.vocab), a.rows}, a);
   if (!a.greedy) {
@@ -294,4 +309,5 @@ template <gpu::Target B> void impl<kernels::sample, B>::run(typename B::stream s
 
 }  // namespace atom
 
+ATOM_GPU_KERNEL(atom::kernels::best_tokens);
 ATOM_GPU_KERNEL(atom::kernels::sample);

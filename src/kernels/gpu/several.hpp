@@ -12,11 +12,16 @@
 
 namespace atom::gpu {
 
+/// The product, and where Best leaves what it finds.
+template <class Y> struct SeveralArgs : kernels::linear<quant::NoAs<bf16>, bf16, Y>::args {
+  std::uint64_t* best;  // (rows), or null
+};
+
 /// At most Rows rows; in: a multiple of 8; rows of y: whole_vectors(). Outs outputs for each block; k in Stages
 /// of BlockK. WaveOuts waves share the outputs, WaveK each stage's k. Weights are fetched in order: with a gate, 16 rows of the
 /// first half and the 16 of the second that belong to them take turns, so that one wave has both.
 template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int Stages, class Tail> struct Several {
-  using Args = typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args;
+  using Args = SeveralArgs<Y>;
   static constexpr int outs = Outs, chunks = BlockK / 8, wave_outs = Outs / WaveOuts;
   static constexpr int tall = Rows / 16, wide = wave_outs / 16, n_halves = halves<Tail>;  // tiles of 16 x 16 that a wave has
   static constexpr bool starts_early = true;
@@ -30,6 +35,7 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
     union {  // first the one, behind the products the other
       Staged stage;
       array<float, WaveK * Rows * Outs / 4, 4> sum;  // a vector for each lane, of each wave's part of each tile
+      array<std::uint64_t, WaveOuts * WaveK, Rows> found;
     };
   };
 
@@ -93,6 +99,7 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
     }
     wait_copies<0>();
     if constexpr (WaveK > 1) join(cta, shared, sum);
+    [[maybe_unused]] Best best[tall][Tile<W>::rows];
     each(cta, a, my_out, [&](int i, int j, int e, int row, int o) {
       vec<Y, N> v = y[i][j][e / N];
       ATOM_UNROLL for (int r = 0; r < N; ++r) {
@@ -101,9 +108,19 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
           return a.bias ? t + a.bias[half * (a.out / n_halves) + o + r] : t;
         };
         v.v[r] = ended<Y>(Tail{}, total, static_cast<float>(v.v[r]));
+        if constexpr (finds_best<Tail>) best[i][Tile<W>::a_row(e)].take(v.v[r], o + r);
       }
       store<N>(row_of(a.y, row, a.ldy) + o, v);
     });
+    if constexpr (finds_best<Tail>) {
+      cta.sync();  // nobody reads sums any more
+      ATOM_UNROLL for (int i = 0; i < tall; ++i) ATOM_UNROLL for (int r = 0; r < Tile<W>::rows; ++r) {
+        best[i][r].of_lanes(cta, Tile<W>::next_group, 4 * Tile<W>::next_group);
+        if (Tile<W>::group(cta.lane()) == 0)
+          shared.found.set(cta.wave_id(), 16 * i + Tile<W>::row(cta.lane(), r), best[i][r].key());
+      }
+      join_best(cta, shared.found, a.best, a.rows);
+    }
   }
 
  private:

@@ -16,6 +16,7 @@ template <class Y> struct SkinnyArgs {
   Product p;
   const float* norm_w;  // (in), or null
   float eps;
+  std::uint64_t* best = nullptr;  // (rows), with Best
 };
 
 /// The weights are the A operand: a lane brings 8 neighbours along k, 16 bytes, by way of a place in shared memory that is its
@@ -33,8 +34,12 @@ template <class Y, int Threads, class Tail, bool Normed> struct Skinny {
   using Partial = array<float, Threads / 2, most_rows + 1>;  // (wave, out), row of x
   static constexpr int apart = 4;                            // vectors between rows, so that lanes find them in other banks
   using Kept = array<bf16, normalised / 8 + 8 * apart, 8>;
+  using Found = array<std::uint64_t, 1, most_rows>;
   struct Plain {
-    Weights w;
+    union {  // first the one, behind the products the other
+      Weights w;
+      Found found;
+    };
     Partial partial;
   };
   struct Keeping {
@@ -110,13 +115,24 @@ template <class Y, int Threads, class Tail, bool Normed> struct Skinny {
     }
     cta.sync();
     const int o = cta.thread() % outs, row = cta.thread() / outs;
-    if (row >= a.rows || out0 + o >= out) return;
+    const bool exists = row < a.rows && out0 + o < out;
     const auto total = [&](int half) {
       float y = 0;
       for (int wave = 0; wave < Cta::waves(); ++wave) y += s.partial.get(wave * tile + half * outs + o, row);
       return a.bias ? y + a.bias[half * out + out0 + o] : y;
     };
-    row_of(a.y, row, a.ldy)[out0 + o] = ended<Y>(Tail{}, total, before);
+    Y y{};
+    if (exists) row_of(a.y, row, a.ldy)[out0 + o] = y = ended<Y>(Tail{}, total, before);
+    if constexpr (finds_best<Tail>) {
+      static_assert(outs * most_rows % W == 0);
+      Best best;
+      if (exists) best.take(y, out0 + o);
+      if (row < most_rows) {  // whole waves
+        best.of_lanes(cta, 1, outs);
+        if (o == 0) s.found.set(0, row, best.key());
+      }
+      join_best(cta, s.found, args.best, a.rows);
+    }
   }
 
  private:
