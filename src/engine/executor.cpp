@@ -84,6 +84,12 @@ Batch largest_batch(const ExecutorOptions& options) {
   return b;
 }
 
+// Devices that draw let steps find each row's best token: there, where a dry run looks.
+std::uint64_t* best_of(const DeviceKind& kind) {
+  static std::uint64_t some = 0;
+  return kind.host_memory ? nullptr : &some;
+}
+
 std::string mib(std::size_t bytes) { return std::to_string((bytes + (std::size_t{1} << 20) - 1) >> 20) + " MiB"; }
 
 // The plan as a message, and what would make it fit. `taken`: bytes in all.
@@ -314,7 +320,21 @@ int Executor::max_logits() const { return state_->limits.logits; }
 int Executor::draft_layers() const { return state_->draft_layers; }
 bool Executor::rewinds() const { return state_->ranks.front().model->state_floats() == 0; }
 const MemoryUse& Executor::memory() const { return state_->memory; }
-Plan Executor::plan(const Batch& batch) const { return state_->ranks.front().model->plan(batch); }
+Plan Executor::plan(const Batch& batch) const {
+  Batch b = batch;
+  b.best = best_of(*state_->variant->device);
+  return state_->ranks.front().model->plan(b);
+}
+Dry::Launch Executor::plan_draw(int rows) const {
+  kernels::sample::args a{};
+  a.rows = rows;
+  a.vocab = a.ld = vocab();
+  a.greedy = true;
+  a.best = best_of(*state_->variant->device);
+  std::vector<Dry::Launch> launched;
+  run_on<kernels::sample, Dry>(&launched, a);
+  return launched.front();
+}
 
 std::vector<double> Executor::time_launches(const Batch& batch, const kernels::SampleParams* params, int* tokens) {
   const RankState& first = state_->ranks.front();

@@ -6,6 +6,7 @@
 //   Idiom: the output first, then the frame, then temporaries.
 // To extend: a context is any type that satisfies StepContext.
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #include "atom/core/error.hpp"
@@ -68,6 +69,8 @@ struct Batch {
   int hiddens = 0;
   // The host need not know what the step before drew (StepModel::draw): a row may name the row of that draw whose token it takes.
   const int* carried = nullptr;  // (rows): -1: what `tokens` says; null: it does for all rows
+  // Where each row's best token goes (kernels::best_tokens), begun at 0; null: nobody wants to know it before the draw.
+  std::uint64_t* best = nullptr;  // (logits)
   // For layers that carry a state from token to token: which one is each sequence's; -1: it is padding, and has none.
   const int* states = nullptr;  // (seqs)
 };

@@ -77,6 +77,8 @@ class Executor final : public StepModel {
   [[nodiscard]] bool rewinds() const override;
   /// What one step over `batch` launches on one rank, by a dry run.
   [[nodiscard]] Plan plan(const Batch& batch) const;
+  /// And what greedy draws of so many rows launch behind it.
+  [[nodiscard]] Dry::Launch plan_draw(int rows) const;
   /// One step over `batch`, and sampling its logits: the seconds each launch of the first rank took, in the plan's order; sample is
   /// the last one.
   [[nodiscard]] std::vector<double> time_launches(const Batch& batch, const kernels::SampleParams* params, int* tokens);

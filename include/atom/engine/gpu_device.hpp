@@ -151,6 +151,7 @@ template <class R> class GpuDevice final : public Device {
     ATOM_ASSERT(drawn_ - collected_ < std::size(draws_), "draws that nobody collects");
     const auto n = static_cast<std::size_t>(rows);
     Draw& d = draws_[drawn_++ % std::size(draws_)];
+    const std::uint64_t* best = logits == logits_ ? best_ : nullptr;  // edited ones have others
     if (logits == edited()) {
       R::copy(logits_, logits, logit_bytes(rows), stream_);
       logits = logits_;
@@ -160,7 +161,7 @@ template <class R> class GpuDevice final : public Device {
       std::copy_n(params, n, d.params.data);
       transfer(d.params.data, params_.data, n);
     }
-    model.sample({logits, params_.data, nullptr, sampling_.data, tokens_.data, rows, limits_.vocab, limits_.vocab, greedy});
+    model.sample({logits, params_.data, nullptr, sampling_.data, tokens_.data, rows, limits_.vocab, limits_.vocab, greedy, best});
     transfer(tokens_.data, d.tokens.data, n);
     d.done.record(stream_);
     R::check("a draw");
@@ -284,7 +285,7 @@ template <class R> class GpuDevice final : public Device {
   static int pages_of(int context) { return (context + kernels::page_tokens - 1) / kernels::page_tokens; }
   static std::size_t input_ints(const StepLimits& l) {
     const auto rows = static_cast<std::size_t>(l.rows), seqs = static_cast<std::size_t>(l.seqs);
-    return (l.draft_layers > 0 ? 6 : 4) * rows + 2 * seqs + 1 + static_cast<std::size_t>(l.logits) +
+    return (l.draft_layers > 0 ? 6 : 4) * rows + 2 * seqs + 1 + 3 * static_cast<std::size_t>(l.logits) + 1 +
            seqs * static_cast<std::size_t>(l.pages);
   }
   static std::size_t sampling_ints(const StepLimits& l) {
@@ -397,6 +398,10 @@ template <class R> class GpuDevice final : public Device {
     if (b.hiddens > 0) put(there.hidden_rows, b.hiddens);
     if (b.hidden_from) put(there.hidden_from, b.rows);
     there.states = nullptr;  // no kernel here has layers with a state
+    at += at % 2;            // best tokens are none yet, whatever became of the last step's
+    there.best = best_ = reinterpret_cast<std::uint64_t*>(inputs_.data + at);
+    std::fill_n(staging_.data + at, 2 * b.logits, 0);
+    at += 2 * static_cast<std::size_t>(b.logits);
     there.block_table = inputs_.data + at;
     there.table_stride = stride;
     for (int s = 0; s < b.seqs; ++s, at += static_cast<std::size_t>(stride))
@@ -438,6 +443,7 @@ template <class R> class GpuDevice final : public Device {
   std::vector<Recorded> graphs_;
   std::vector<Pieced> pieced_;  // fewest tokens first
   float* logits_ = nullptr;     // of the last step
+  std::uint64_t* best_ = nullptr;
 };
 
 }  // namespace atom::engine

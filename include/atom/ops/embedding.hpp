@@ -3,6 +3,7 @@
 #include "atom/ops/embedding_op.hpp"
 #include "atom/ops/linear.hpp"
 #include "atom/ops/norm.hpp"
+#include "atom/ops/sampling_op.hpp"
 
 namespace atom::ops {
 
@@ -24,7 +25,8 @@ template <class W, Width Vocab, Width Model> struct VocabParallelEmbedding {
   }
 };
 
-/// Hidden states -> float logits of the rows somebody asked for, whole vocabulary on every rank.
+/// Hidden states -> float logits of the rows somebody asked for, whole vocabulary on every rank; and the best token of each, where
+/// the step says where those go.
 template <quant::Scheme Q, Width Vocab, Width Model> struct ParallelLMHead : Linear<Q, TPDim::col, Vocab, Model> {
   using Base = Linear<Q, TPDim::col, Vocab, Model>;
 
@@ -47,10 +49,21 @@ template <quant::Scheme Q, Width Vocab, Width Model> struct ParallelLMHead : Lin
         Base::operator()(ctx, x, mine);
         run<kernels::all_gather<float, typename Ctx::comm_type>>(
             ctx, {mine.data, all.data, rows, mine.cols, ctx.vocab_stride(), vocab, ctx.comm});
+        find_best(ctx, all);
         return all;
       }
+    if constexpr (Base::template fuses<Ctx, kernels::Best>)
+      if (ctx.batch.best && this->template fused<kernels::Best>(ctx, x, all, ctx.batch.best)) return all;
     Base::operator()(ctx, x, all);
+    find_best(ctx, all);
     return all;
+  }
+
+ private:
+  /// The same in a launch of its own.
+  template <StepContext Ctx> static void find_best(Ctx& ctx, Tensor<float> logits) {
+    if constexpr (joins<kernels::best_tokens, typename Ctx::target>)
+      if (ctx.batch.best) run<kernels::best_tokens>(ctx, {logits.data, ctx.batch.best, logits.rows, logits.cols, logits.stride});
   }
 };
 

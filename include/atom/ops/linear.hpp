@@ -56,11 +56,13 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
     else
       return joins<kernels::fused_linear<Q, typename Ctx::act, Tail>, typename Ctx::target>;
   }();
-  /// Does it, if it can: x is a Tensor or ToNormalise, y as Tail says.
-  template <class Tail, StepContext Ctx, class T>
-  [[nodiscard]] bool fused(Ctx& ctx, const ToNormalise<T>& x, Tensor<T> y) const requires(fuses<Ctx, Tail>) {
+  /// Does it, if it can: x is a Tensor or ToNormalise, y and best as Tail says.
+  template <class Tail, StepContext Ctx, class T, class Y>
+  [[nodiscard]] bool fused(Ctx& ctx, const ToNormalise<T>& x, Tensor<Y> y, std::uint64_t* best = nullptr) const
+      requires(fuses<Ctx, Tail>) {
     using joined = kernels::fused_linear<Q, T, Tail>;
-    const typename joined::args a{arguments<Ctx, T>(ctx, x.x.data, nullptr, x.rows, x.x.stride, y.data, y.stride), x.weight, x.eps};
+    const typename joined::args a{arguments<Ctx, Y>(ctx, x.x.data, nullptr, x.rows, x.x.stride, y.data, y.stride), x.weight, x.eps,
+                                  best};
     if (impl<joined, typename Ctx::target>::takes(a)) {
       run<joined>(ctx, a);
       return true;
@@ -72,9 +74,10 @@ template <quant::Scheme Q, TPDim Tp = TPDim::none, Width Out = Width(), Width In
       }
     return false;
   }
-  template <class Tail, StepContext Ctx, class T, int C>
-  [[nodiscard]] bool fused(Ctx& ctx, Tensor<T, dynamic, C> x, Tensor<T> y) const requires(fuses<Ctx, Tail>) {
-    return fused<Tail>(ctx, ToNormalise<T>{{x.data, x.rows, x.cols, x.stride}, nullptr, 0, x.rows}, y);
+  template <class Tail, StepContext Ctx, class T, int C, class Y>
+  [[nodiscard]] bool fused(Ctx& ctx, Tensor<T, dynamic, C> x, Tensor<Y> y, std::uint64_t* best = nullptr) const
+      requires(fuses<Ctx, Tail>) {
+    return fused<Tail>(ctx, ToNormalise<T>{{x.data, x.rows, x.cols, x.stride}, nullptr, 0, x.rows}, y, best);
   }
   /// Adds to the residual, or leaves it what to add.
   template <StepContext Ctx, class T> void operator()(Ctx& ctx, const auto& x, Onto<T> out) const {

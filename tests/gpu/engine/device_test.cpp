@@ -191,6 +191,50 @@ TEST(Device, DrawsFromLogitsThatTheHostEdited) {
   EXPECT_TRUE(plain[0] != 42 || plain[1] != 17);
 }
 
+// Tokens of rows whose best the head found are those of the same logits by way of the host, of which nobody knows that: kernel by
+// kernel, replayed, in pieces, padded; where the head's own kernels find them, and behind those of many rows; whatever steps, with
+// draws and without, were in front.
+TEST(Device, KnownBestsChangeNoToken) {
+  test::TempDir dir;
+  test::RandomCheckpoint{}.fill().write(dir.path());
+  auto o = options(dir.path());
+  for (const bool recorded : {false, true}) {
+    if (recorded) o.graph_sizes = {1, 2, 4}, o.piece_sizes = {16};
+    Executor executor(o, emulated());
+    const auto vocab = static_cast<std::size_t>(executor.vocab());
+    std::set<int> seen;
+    const std::vector<std::vector<Mixed::Part>> steps = {{{9, 0}, {5, 0}, {1, 0}, {1, 0}},
+                                                         {{40, 0}},
+                                                         {{1, 9}, {1, 5}, {1, 1}, {1, 1}},
+                                                         {{1, 10}, {1, 6}, {1, 2}, {1, 2}},
+                                                         {{1, 11}},
+                                                         {{1, 12}},
+                                                         {{3, 13}, {1, 7}}};
+    for (const auto& parts : steps)
+      for (const bool drawn : {false, true}) {
+        Mixed step(parts);
+        if (step.batch.rows == 40) step.batch.logit_rows = nullptr, step.batch.logits = 40;
+        SCOPED_TRACE(testing::Message() << step.batch.rows << " rows" << (drawn ? ", drawn" : ""));
+        const int rows = step.batch.logits;
+        const auto n = static_cast<std::size_t>(rows);
+        std::vector<kernels::SampleParams> params(n, {.temperature = 0});
+        for (std::size_t r = 1; drawn && r < n; r += 2) params[r] = {.temperature = 1, .top_k = 20, .seed = r};
+        std::vector<int> known(n), unknown(n);
+        float* logits = executor.forward(step.batch);
+        executor.sample(logits, params.data(), known.data(), rows);
+        const float* mine = executor.host(logits, rows);
+        for (std::size_t r = 0; r < n; r += drawn ? 2 : 1) {
+          const float* row = mine + r * vocab;
+          EXPECT_EQ(known[r], std::max_element(row, row + vocab) - row) << r;
+          seen.insert(known[r]);
+        }
+        executor.sample(mine, params.data(), unknown.data(), rows);
+        EXPECT_EQ(known, unknown);
+      }
+    EXPECT_GE(seen.size(), 10u) << "or those of another step would not show";
+  }
+}
+
 TEST(Device, RequestsGiveTheSameTokensWithAndWithoutGraphs) {
   test::TempDir dir;
   test::RandomCheckpoint checkpoint;
@@ -312,11 +356,18 @@ TEST(Device, DraftsAreJudgedInStepsOfManyRows) {
 
 TEST(Device, EveryLaunchIsTimed) {
   Executor executor(options(dir_of("qwen3")), emulated());
-  const Mixed step({{1, 0}});
-  const kernels::SampleParams greedy{.temperature = 0};
-  int token = -1;
-  EXPECT_EQ(executor.time_launches(step.batch, &greedy, &token).size(), executor.plan(step.batch).launches.size() + 1);
-  EXPECT_GE(token, 0);
+  Mixed one({{1, 0}}), many({{40, 0}});
+  many.batch.logit_rows = nullptr, many.batch.logits = 40;
+  const std::vector<kernels::SampleParams> greedy(40, {.temperature = 0});
+  std::vector<int> tokens(40, -1);
+  const auto last = [](const Plan& plan) { return std::string(std::string_view(plan.launches.back().name)); };
+  for (const Mixed* step : {&one, &many}) {
+    const Plan plan = executor.plan(step->batch);
+    EXPECT_EQ(last(plan), step == &one ? "best_linear<bf16,bf16>" : "best_tokens");
+    EXPECT_EQ(executor.time_launches(step->batch, greedy.data(), tokens.data()).size(), plan.launches.size() + 1);
+    EXPECT_GE(tokens[static_cast<std::size_t>(step->batch.logits - 1)], 0);
+  }
+  EXPECT_LT(executor.plan_draw(40).cost.bytes, 1000) << "no logits";
 }
 
 TEST(Device, MemoryIsPlannedForTheDevice) {
