@@ -2,6 +2,7 @@
 // What the cases of gpu_conformance share: one line per comparison, and how many failed.
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -39,7 +40,9 @@ class Verdict {
     return *this;
   }
   template <class T> Verdict& same(const std::vector<T>& got, const std::vector<T>& want) {
-    if (!identical(got, want)) worst_ = INFINITY;
+    for (std::size_t i = 0; i < got.size(); ++i)
+      if (worst_ < INFINITY && std::memcmp(&got[i], &want[i], sizeof(T)) != 0)
+        worst_ = INFINITY, at_ = i, got_ = number(got[i]), want_ = number(want[i]);
     return *this;
   }
   template <class B> void say(std::string_view op, const std::string& shape) const {
@@ -48,11 +51,17 @@ class Verdict {
     std::printf("%s %-8s %-46s %-34s %5.2f of the tolerance\n", good ? "ok  " : "FAIL", name_of_backend<B>().data(),
                 std::string(op).c_str(), shape.c_str(), double{worst_});
     if (!fault_.empty()) std::printf("     %s\n", fault_.c_str());
-    if (!good && fault_.empty()) std::printf("     element %zu: got %g, reference %g\n", at_, got_, want_);
+    if (!good && fault_.empty()) std::printf("     element %zu: got %.17g, reference %.17g\n", at_, got_, want_);
     std::fflush(stdout);
   }
 
  private:
+  template <class T> static double number(const T& x) {
+    if constexpr (requires { static_cast<double>(x); })
+      return static_cast<double>(x);
+    else
+      return NAN;
+  }
   std::string fault_;
   float worst_ = 0;
   std::size_t at_ = 0;

@@ -19,8 +19,9 @@ template <class Tail, bool Normed, class B, class Y> void skinny(typename B::str
 
 /// Up to 8 rows of few outputs, or of very many, are Skinny's. Several's tiles are as small as they can be for one block to a
 /// multiprocessor: it reads as fast as it can when all of them ask for weights, each for as many as its shared memory holds, and no
-/// block waits for another's place. A short k is on its way at once. Where even large tiles are too many, or x is small beside
-/// them, smaller blocks take turns. CDNA has less shared memory, and waits for copies where it asks for them.
+/// block waits for another's place. A short k is on its way at once, from tiles that leave room for the kernels around them. Where
+/// even large tiles are too many, or x is small beside them, smaller blocks take turns. CDNA has less shared memory, and waits for
+/// copies where it asks for them.
 template <class Tail, class B, class Y> void few_rows_product(typename B::stream stream, const SeveralArgs<Y>& a) {
   constexpr bool gated = halves<Tail> == 2, written = Written<Tail>, less = wave_of<B> == 64;
   if (a.rows <= 8 && (less || !whole_vectors<Tail>(a) || (!gated && (one_each(a.out, 16) || !one_each(a.out, 48)))))
@@ -36,7 +37,8 @@ template <class Tail, class B, class Y> void few_rows_product(typename B::stream
       if (more && wide(a.out)) return run(Several<Y, 32, 192, 128, 6, 2, 4, Tail>{});
       return run(Several<Y, Rows, 32, 256, 1, 8, 4 - more, Tail>{});
     } else {
-      if (a.in <= 1024 && one_each(a.out, 32)) return run(Several<Y, Rows, (more ? 32 : 16), 256, 1, 8, 4, Tail>{});
+      if (a.in <= 1024 && one_each(a.out, 32) && !one_each(a.out, 16))
+        return run(Several<Y, Rows, (more ? 32 : 48), 256, 1, 8, 4, Tail>{});
       if (one_each(a.out, 16)) return run(Several<Y, Rows, 16, 512, 1, 8, 4 - more, Tail>{});
       if (one_each(a.out, 32)) return run(Several<Y, Rows, 32, (more ? 256 : 512), 1, 8, (more ? 6 : 4), Tail>{});
       if (one_each(a.out, 48)) return run(Several<Y, Rows, 48, 256, 1, 8, (more ? 4 : 6), Tail>{});

@@ -100,6 +100,8 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
     wait_copies<0>();
     if constexpr (WaveK > 1) join(cta, shared, sum);
     [[maybe_unused]] Best best[tall][Tile<W>::rows];
+    if constexpr (finds_best<Tail>)  // said again: nvcc 13 begins all but the first row of them at zero
+      ATOM_UNROLL for (int i = 0; i < tall; ++i) ATOM_UNROLL for (int r = 0; r < Tile<W>::rows; ++r) best[i][r] = Best();
     each(cta, a, my_out, [&](int i, int j, int e, int row, int o) {
       vec<Y, N> v = y[i][j][e / N];
       ATOM_UNROLL for (int r = 0; r < N; ++r) {
