@@ -1,5 +1,6 @@
 #pragma once
 // What the cases of gpu_conformance share: one line per comparison, and how many failed.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -40,9 +41,11 @@ class Verdict {
     return *this;
   }
   template <class T> Verdict& same(const std::vector<T>& got, const std::vector<T>& want) {
-    for (std::size_t i = 0; i < got.size(); ++i)
-      if (worst_ < INFINITY && std::memcmp(&got[i], &want[i], sizeof(T)) != 0)
-        worst_ = INFINITY, at_ = i, got_ = number(got[i]), want_ = number(want[i]);
+    if (identical(got, want) || worst_ == INFINITY) return *this;
+    worst_ = INFINITY;
+    at_ = 0;
+    while (at_ + 1 < std::min(got.size(), want.size()) && std::memcmp(&got[at_], &want[at_], sizeof(T)) == 0) ++at_;
+    if (!got.empty() && !want.empty()) got_ = number(got[at_]), want_ = number(want[at_]);
     return *this;
   }
   template <class B> void say(std::string_view op, const std::string& shape) const {

@@ -28,6 +28,8 @@ template <class X> bool whole_blocks(const X* x, int in, int ldx) {
 constexpr bool one_each(int out, int outs) { return out <= 132 * outs; }
 /// So many that blocks of 192 are most of that.
 constexpr bool wide(int out) { return out > 95 * 192; }
+/// k is so short that most of a block's part is asked for before the kernels in front are done; blocks of 32 are enough.
+constexpr bool short_k(int out, int in) { return in <= 1024 && one_each(out, 32) && !one_each(out, 16); }
 
 /// Whether rows of y can be written in vectors of 4, and weights of a gate's halves be taken by turns.
 template <class Tail, class Args> bool whole_vectors(const Args& a) {
@@ -36,14 +38,14 @@ template <class Tail, class Args> bool whole_vectors(const Args& a) {
 }
 
 /// Whether own kernels multiply these rows, at the speed of reading the weights (src/kernels/gpu/few_rows.hpp): up to 32. To 64,
-/// where a library is slower in a layer: with many outputs; with a gate, and blocks of 32 that all run at once; and where a block's
-/// part is small, most of which is asked for before the kernels in front are done.
+/// where a library is slower in a layer: with many outputs; with a gate, and blocks of 32 that all run at once; and where k is
+/// short.
 template <class Tail, class Args> bool few_rows(const Args& a) {
   constexpr bool written = Written<Tail>, gated = !written && !std::same_as<Tail, kernels::Add>;
   if (a.rows > 64 || !whole_blocks(a.x, a.in, a.ldx)) return false;
   if (a.rows <= 8) return true;
   return whole_vectors<Tail>(a) && (a.rows <= 32 || (gated && (wide(a.out) || one_each(a.out, 2 * 32))) ||
-                                    (written && (wide(a.out) || (one_each(a.out, 32) && !one_each(a.out, 16) && a.in <= 1024))));
+                                    (written && (wide(a.out) || short_k(a.out, a.in))));
 }
 /// Elements of x that a block can normalise and keep; 512 threads, two vectors of 8 each, whole waves for each row.
 inline constexpr int normalised = 8192;

@@ -37,8 +37,7 @@ template <class Tail, class B, class Y> void few_rows_product(typename B::stream
       if (more && wide(a.out)) return run(Several<Y, 32, 192, 128, 6, 2, 4, Tail>{});
       return run(Several<Y, Rows, 32, 256, 1, 8, 4 - more, Tail>{});
     } else {
-      if (a.in <= 1024 && one_each(a.out, 32) && !one_each(a.out, 16))
-        return run(Several<Y, Rows, (more ? 32 : 48), 256, 1, 8, 4, Tail>{});
+      if (short_k(a.out, a.in)) return run(Several<Y, Rows, (more ? 32 : 48), 256, 1, 8, 4, Tail>{});
       if (one_each(a.out, 16)) return run(Several<Y, Rows, 16, 512, 1, 8, 4 - more, Tail>{});
       if (one_each(a.out, 32)) return run(Several<Y, Rows, 32, (more ? 256 : 512), 1, 8, (more ? 6 : 4), Tail>{});
       if (one_each(a.out, 48)) return run(Several<Y, Rows, 48, 256, 1, 8, (more ? 4 : 6), Tail>{});
