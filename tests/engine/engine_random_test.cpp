@@ -231,7 +231,8 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
   unsigned seed = only >= 0 ? static_cast<unsigned>(only) : std::random_device{}();
   std::uint64_t preemptions = 0, from_cache = 0, aborted = 0, drafted = 0, accepted = 0, rows_checked = 0;
   long steps = 0, schedules = 0, late = 0;
-  for (; steps < wanted; ++seed, ++schedules) {
+  const auto much = [&] { return preemptions > 20 && from_cache > 500 && aborted > 0 && accepted > 500 && rows_checked > 50000; };
+  for (; steps < wanted || (!much() && steps < 10 * wanted); ++seed, ++schedules) {  // few random schedules may all be alike
     SCOPED_TRACE("ATOM_ENGINE_SEED=" + std::to_string(seed));
     Schedule schedule(seed, tokenizer);
     steps += schedule.run();
@@ -246,18 +247,14 @@ TEST(EngineSchedules, EveryAnswerIsWhatItIsAlone) {
   }
   std::printf(
       "%ld schedules, %ld steps, %ld tokens read late, %llu preemptions, %llu of %llu drafts, %llu tokens from the cache, %llu "
-      "aborted; last seed %u\n",
+      "aborted, %llu rows of the layer that drafts; last seed %u\n",
       schedules, steps, late, static_cast<unsigned long long>(preemptions), static_cast<unsigned long long>(accepted),
       static_cast<unsigned long long>(drafted), static_cast<unsigned long long>(from_cache),
-      static_cast<unsigned long long>(aborted), seed);
+      static_cast<unsigned long long>(aborted), static_cast<unsigned long long>(rows_checked), seed);
   if (only >= 0 || HasFailure()) return;
-  EXPECT_GT(preemptions, 20u) << "the schedules must be hard enough to mean something";
-  EXPECT_GT(from_cache, 500u);
-  EXPECT_GT(aborted, 0u);
-  EXPECT_GT(accepted, 500u);
+  EXPECT_TRUE(much()) << "the schedules must be hard enough to mean something";
   EXPECT_GT(drafted, 2 * accepted);
   EXPECT_GT(late, wanted / 10) << "tokens read a step later";
-  EXPECT_GT(rows_checked, 50000u) << "of the layer that drafts";
 }
 
 TEST(EngineSchedules, RandomAbortsLoseNoPage) {
