@@ -20,9 +20,12 @@ function(atom_library name)
   target_link_libraries(atom_${name} PUBLIC atom ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:atom_flags> ${ARG_PRIVATE_LINK})
 endfunction()
 
-# atom_isa_sources(library level file...): compiles files of a library for one instruction-set level.
+# atom_isa_sources(level file...): compiles files of a library for one instruction-set level.
 function(atom_isa_sources level)
   set(flags_avx2 -mavx2 -mfma -mf16c -mbmi2)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)  # vzeroupper also below -O2: without it all SSE code behind a kernel is several times slower
+    list(APPEND flags_avx2 -fexpensive-optimizations)
+  endif()
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mprefer-vector-width=512)
   set(flags_avx512_bf16 ${flags_avx512} -mavx512bf16 -mavx512vnni)
   set(flags_amx ${flags_avx512_bf16} -mamx-tile -mamx-bf16 -mamx-int8)
