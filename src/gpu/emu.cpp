@@ -2,6 +2,8 @@
 #include "atom/gpu/emu.hpp"
 
 #include <algorithm>
+#include <array>
+#include <deque>
 #include <numeric>
 #include <random>
 #include <string_view>
@@ -21,10 +23,12 @@ std::string text(Site s) {
 }
 bool same(const Site& a, const Site& b) { return a.line() == b.line() && a.column() == b.column(); }
 
+constexpr int arrived = -1;  // no thread: who sees it has waited for it
+
 /// Who touched an element of shared memory last. Epochs count barriers: of the block, of the thread's wave.
 struct Touch {
   unsigned block_epoch = 0, wave_epoch = 0;
-  int thread = -1;
+  int thread = arrived;
   Site site{};
 };
 struct Shadow {
@@ -41,15 +45,22 @@ struct Copy {
   int group;
   std::size_t bytes = 16;  // not a constant: the memcpy below must be the library's, whose arguments AddressSanitizer sees
 };
+/// A copy that lands when somebody has seen the phase that counts it.
+struct Counted {
+  Copy copy;
+  const Arrivals* by;
+};
 
 struct Thread {
-  enum class At : unsigned char { ready, wave, block, done };
+  enum class At : unsigned char { ready, wave, block, arrivals, done };
   Fiber fiber;
   At at = At::ready;
   bool second_cell = false;
   Site site{};
   const char* what = "";
   void (*combine)(void*) = nullptr;
+  const Arrivals* awaited = nullptr;
+  int parity = 0;
   int groups = 0;  // of copies, committed so far
   std::vector<Copy> copies;
 };
@@ -63,20 +74,27 @@ class Machine::State {
 
   void run(const Launch& l) {
     launch_ = &l;
-    while (threads_.size() < static_cast<std::size_t>(l.threads)) threads_.push_back(std::make_unique<Thread>());
-    const auto waves = static_cast<std::size_t>(l.threads / l.wave);
+    const auto cluster = static_cast<std::size_t>(l.cluster), threads = static_cast<std::size_t>(l.threads) * cluster;
+    while (threads_.size() < threads) threads_.push_back(std::make_unique<Thread>());
+    const std::size_t waves = threads / static_cast<std::size_t>(l.wave);
     wave_epochs_.assign(waves, 0);
-    cells_.resize(static_cast<std::size_t>(l.threads) * 2 * cell_bytes);
-    shared_.reset(new unsigned char[l.shared_bytes]);                       // exactly: what lies behind it is the sanitizer's
-    if (shadows_.size() < l.shared_bytes) shadows_.resize(l.shared_bytes);  // epochs tell what earlier blocks left there
+    freed_.assign(waves, 0);
+    epochs_.resize(cluster);
+    cells_.resize(threads * 2 * cell_bytes);
+    shared_.clear();
+    for (std::size_t b = 0; b < cluster; ++b)
+      shared_.emplace_back(new unsigned char[l.shared_bytes]);  // exactly: what lies behind it is the sanitizer's
+    if (shadows_.size() < l.shared_bytes * cluster) shadows_.resize(l.shared_bytes * cluster);  // epochs tell what is from before
     random_.seed(schedule_);
     State* const before = std::exchange(now, this);
-    std::vector<int> order(static_cast<std::size_t>(l.blocks_x) * static_cast<std::size_t>(l.blocks_y));
+    if (l.blocks_x % l.cluster != 0) note("blocks of a launch are not whole clusters");
+    const int clusters_x = l.blocks_x / l.cluster;
+    std::vector<int> order(static_cast<std::size_t>(clusters_x) * static_cast<std::size_t>(l.blocks_y));
     std::iota(order.begin(), order.end(), 0);
     shuffle(order);
-    for (const int b : order) {
+    for (const int c : order) {
       if (!fault.empty()) break;
-      run_block(b % l.blocks_x, b / l.blocks_x);
+      run_cluster(c % clusters_x * l.cluster, c / clusters_x);
     }
     now = before;
   }
@@ -97,11 +115,11 @@ class Machine::State {
     wait(Thread::At::wave, what, s, combine);
   }
   const void* cell(int lane) { return cell_of(thread_ / launch_->wave * launch_->wave + lane); }
-  unsigned char* shared() { return shared_.get(); }
+  unsigned char* shared() { return shared_of(block_of(thread_)); }
 
   void touch(const void* p, std::size_t element, int count, Access how, Site s) {
-    const auto first = static_cast<std::size_t>(static_cast<const unsigned char*>(p) - shared_.get());
-    for (int i = 0; i < count; ++i) touch_one(shadows_[first + static_cast<std::size_t>(i) * element], how, s);
+    Shadow* const first = shadow_of(block_of(thread_), p);
+    for (int i = 0; i < count; ++i) touch_one(first[static_cast<std::size_t>(i) * element], how, s);
   }
   void copy_async(void* to, const void* from, bool exists) {
     Thread& t = *threads_[static_cast<std::size_t>(thread_)];
@@ -112,26 +130,44 @@ class Machine::State {
     Thread& t = *threads_[static_cast<std::size_t>(thread_)];
     auto& c = t.copies;
     const auto landed = std::stable_partition(c.begin(), c.end(), [&](const Copy& x) { return x.group >= t.groups - pending; });
-    for (auto it = landed; it != c.end(); ++it) {
-      if (it->exists)
-        std::memcpy(it->to, it->from, it->bytes);
-      else
-        std::memset(it->to, 0, it->bytes);
-      const auto first = static_cast<std::size_t>(static_cast<unsigned char*>(it->to) - shared_.get());
-      for (std::size_t i = first; i < first + it->bytes; ++i) {
-        Shadow& x = shadows_[i];
-        if (!in_flight(x)) continue;
-        x.in_flight = false;
-        x.write = stamp(x.write.site);
-      }
-    }
+    for (auto it = landed; it != c.end(); ++it) land(*it, thread_);
     c.erase(landed, c.end());
   }
 
+  void arrive(Arrivals& a, int bytes, Site s) {
+    if (a.threads <= 0) fail("a thread arrives where nothing has begun", s);
+    if (--a.missing < 0) fail("more threads arrive than a phase waits for", s);
+    const auto wave = static_cast<std::size_t>(thread_ / launch_->wave);
+    freed_[wave] = wave_epochs_[wave];  // what the wave read before its last barrier may be written again
+    a.bytes += bytes;
+    end_phase(a);
+  }
+  void await(Arrivals& a, int parity, Site s) {
+    if (a.threads <= 0) fail("a thread waits where nothing has begun", s);
+    if (!over(a, parity)) {
+      Thread& t = *threads_[static_cast<std::size_t>(thread_)];
+      t.awaited = &a;
+      t.parity = parity;
+      wait(Thread::At::arrivals, "arrivals", s);
+    }
+    const auto landed = std::stable_partition(counted_.begin(), counted_.end(), [&](const Counted& c) { return c.by != &a; });
+    for (auto it = landed; it != counted_.end(); ++it) land(it->copy, arrived);
+    counted_.erase(landed, counted_.end());
+  }
+  void copy_bulk(void* to, const void* from, bool exists, std::size_t element, Arrivals& a, Site s) {
+    count(block_of(thread_), {to, from, exists, 0}, element, a, s);
+  }
+  void send(int block, void* to, const void* value, std::size_t element, Arrivals& a, Site s) {
+    const auto there = [&](void* p) { return shared_of(block) + (static_cast<unsigned char*>(p) - shared()); };
+    std::memcpy(sent_.emplace_back().data(), value, 16);
+    count(block, {there(to), sent_.back().data(), true, 0}, element, *reinterpret_cast<Arrivals*>(there(&a)), s);
+  }
+  void arrive_at_cluster() { arrive(cluster_, 0, Site{}); }
+  void await_cluster(Site s) { await(cluster_, 0, s); }
+
   /// Keeps the first sentence, and ends the thread.
   [[noreturn]] void fail(const std::string& what, Site s) {
-    note(what + "; block (" + std::to_string(x_) + ", " + std::to_string(y_) + "), thread " + std::to_string(thread_) +
-         (s.line() ? ", " + text(s) : ""));
+    note(what + place(thread_) + ", thread " + std::to_string(thread_ % launch_->threads) + (s.line() ? ", " + text(s) : ""));
     throw Stop{};
   }
 
@@ -144,7 +180,7 @@ class Machine::State {
     Thread& t = *m.threads_[static_cast<std::size_t>(m.thread_)];
     t.fiber.entered();
     try {
-      m.launch_->body(m.launch_->args, m.thread_, m.x_, m.y_);
+      m.launch_->body(m.launch_->args, m.thread_ % m.launch_->threads, m.x_ + m.block_of(m.thread_), m.y_);
       if (!t.copies.empty()) m.fail("a thread returned while its asynchronous copies were in flight", Site{});
     } catch (const Stop&) {  // the sentence is noted
     }
@@ -160,12 +196,27 @@ class Machine::State {
     if (schedule_ != 0) std::shuffle(v.begin(), v.end(), random_);
   }
 
-  void run_block(int x, int y) {
+  int block_of(int thread) const { return thread / launch_->threads; }
+  unsigned char* shared_of(int block) { return shared_[static_cast<std::size_t>(block)].get(); }
+  Shadow* shadow_of(int block, const void* p) {
+    return shadows_.data() + static_cast<std::size_t>(block) * launch_->shared_bytes +
+           (static_cast<const unsigned char*>(p) - shared_of(block));
+  }
+  unsigned& epoch_of(int thread) { return epochs_[static_cast<std::size_t>(block_of(thread))]; }
+  std::string place(int thread) const {
+    return "; block (" + std::to_string(x_ + block_of(thread)) + ", " + std::to_string(y_) + ")";
+  }
+
+  void run_cluster(int x, int y) {
     x_ = x;
     y_ = y;
-    std::memset(shared_.get(), 0xff, launch_->shared_bytes);  // NaN in every format
-    first_epoch_ = ++epoch_;
-    for (int t = 0; t < launch_->threads; ++t) {
+    const int threads = launch_->threads * launch_->cluster;
+    for (const auto& bytes : shared_) std::memset(bytes.get(), 0xff, launch_->shared_bytes);  // NaN in every format
+    epochs_.assign(epochs_.size(), first_epoch_ = ++epoch_);
+    counted_.clear();
+    sent_.clear();
+    cluster_ = {threads, threads, 0, 0};
+    for (int t = 0; t < threads; ++t) {
       Thread& thread = *threads_[static_cast<std::size_t>(t)];
       thread.at = Thread::At::ready;
       thread.copies.clear();
@@ -176,7 +227,7 @@ class Machine::State {
     while (fault.empty()) {
       waves.resize(wave_epochs_.size());
       std::iota(waves.begin(), waves.end(), 0);
-      while (!waves.empty() && fault.empty()) {  // until every wave waits for the block
+      while (!waves.empty() && fault.empty()) {  // until every wave waits for others
         const std::size_t pick = schedule_ == 0 ? 0 : random_() % waves.size();
         do
           if (!step(waves[pick])) {
@@ -185,25 +236,51 @@ class Machine::State {
           }
         while (fault.empty() && (schedule_ == 0 || random_() % 4 != 0));
       }
-      if (!fault.empty() || !release_block()) return;
+      if (!fault.empty() || !anyone_goes_on()) break;
     }
+    if (fault.empty() && !counted_.empty()) note("a block returned while copies were in flight that nobody waited for" + place(0));
   }
 
-  /// Runs the wave's lanes to their next wait. False: the wave has come to a barrier of the block, or to its end.
+  /// When all waves wait: for arrivals that have come, or for a barrier, which then opens. False: all are at their end.
+  bool anyone_goes_on() {
+    const int threads = launch_->threads * launch_->cluster;
+    const Thread* waits = nullptr;
+    int who = 0;
+    for (int t = 0; t < threads; ++t) {
+      const Thread& thread = *threads_[static_cast<std::size_t>(t)];
+      if (thread.at != Thread::At::arrivals) continue;
+      if (over(*thread.awaited, thread.parity)) return true;
+      waits = &thread;
+      who = t;
+    }
+    bool opened = false;
+    for (int b = 0; b < launch_->cluster && fault.empty(); ++b) opened |= release_block(b * launch_->threads);
+    if (!opened && waits && fault.empty())
+      note("arrivals that a thread waits for never come" + place(who) + ", thread " + std::to_string(who % launch_->threads) +
+           ", " + text(waits->site));
+    return opened && fault.empty();
+  }
+
+  /// Runs the wave's lanes to their next wait. False: lanes wait for arrivals, or all of them for the block, or are at their end.
   bool step(int wave) {
     const int first = wave * launch_->wave;
     lanes_.resize(static_cast<std::size_t>(launch_->wave));
     std::iota(lanes_.begin(), lanes_.end(), first);
     shuffle(lanes_);
     for (const int t : lanes_) {
-      if (threads_[static_cast<std::size_t>(t)]->at != Thread::At::ready) continue;
+      Thread& thread = *threads_[static_cast<std::size_t>(t)];
+      if (thread.at != Thread::At::ready && (thread.at != Thread::At::arrivals || !over(*thread.awaited, thread.parity))) continue;
       thread_ = t;
-      threads_[static_cast<std::size_t>(t)]->fiber.resume();
+      thread.at = Thread::At::ready;
+      thread.fiber.resume();
       if (!fault.empty()) return false;
     }
     const Thread* leader = nullptr;
-    for (int t = first; t < first + launch_->wave; ++t)
-      if (threads_[static_cast<std::size_t>(t)]->at == Thread::At::wave) leader = threads_[static_cast<std::size_t>(t)].get();
+    for (int t = first; t < first + launch_->wave; ++t) {
+      const Thread& thread = *threads_[static_cast<std::size_t>(t)];
+      if (thread.at == Thread::At::arrivals) return false;
+      if (thread.at == Thread::At::wave) leader = &thread;
+    }
     if (!leader) return false;
     const char* const what = leader->what;
     if (!together(first, launch_->wave, Thread::At::wave, *leader, what, " is not reached by every lane of the wave")) return false;
@@ -213,15 +290,15 @@ class Machine::State {
     return true;
   }
 
-  bool release_block() {
+  bool release_block(int first) {
     const Thread* leader = nullptr;
-    for (int t = 0; t < launch_->threads; ++t)
+    for (int t = first; t < first + launch_->threads; ++t)
       if (threads_[static_cast<std::size_t>(t)]->at == Thread::At::block) leader = threads_[static_cast<std::size_t>(t)].get();
     if (!leader) return false;
-    if (!together(0, launch_->threads, Thread::At::block, *leader, "barrier", " is not reached by every thread of the block"))
+    if (!together(first, launch_->threads, Thread::At::block, *leader, "barrier", " is not reached by every thread of the block"))
       return false;
-    ++epoch_;
-    for (int t = 0; t < launch_->threads; ++t) threads_[static_cast<std::size_t>(t)]->at = Thread::At::ready;
+    epoch_of(first) = ++epoch_;
+    for (int t = first; t < first + launch_->threads; ++t) threads_[static_cast<std::size_t>(t)]->at = Thread::At::ready;
     return true;
   }
 
@@ -239,16 +316,16 @@ class Machine::State {
       }
     }
     if (here == count) return true;
-    note(std::string(what) + else_ + ", but by " + std::to_string(here) + " of " + std::to_string(count) + "; block (" +
-         std::to_string(x_) + ", " + std::to_string(y_) + "), " + text(leader.site));
+    note(std::string(what) + else_ + ", but by " + std::to_string(here) + " of " + std::to_string(count) + place(first) + ", " +
+         text(leader.site));
     return false;
   }
 
   bool in_flight(const Shadow& x) const { return x.in_flight && x.write.block_epoch >= first_epoch_; }
-  Touch stamp(Site s) const { return {epoch_, wave_epochs_[static_cast<std::size_t>(thread_ / launch_->wave)], thread_, s}; }
+  Touch stamp(Site s) { return {epoch_of(thread_), wave_epochs_[static_cast<std::size_t>(thread_ / launch_->wave)], thread_, s}; }
   /// Whether a barrier lies between that touch and this thread's next.
-  bool ordered(const Touch& before) const {
-    if (before.block_epoch != epoch_ || before.thread == thread_) return true;
+  bool ordered(const Touch& before) {
+    if (before.thread == arrived || before.block_epoch != epoch_of(thread_) || before.thread == thread_) return true;
     const int wave = thread_ / launch_->wave;
     return before.thread / launch_->wave == wave && before.wave_epoch != wave_epochs_[static_cast<std::size_t>(wave)];
   }
@@ -265,7 +342,7 @@ class Machine::State {
     }
     if (how == Access::read) {
       require_order(x.write, "a thread reads", "wrote", s);
-      if (x.reader.block_epoch != epoch_ || x.reader.thread == thread_)
+      if (x.reader.block_epoch != epoch_of(thread_) || x.reader.thread == thread_)
         x.reader = stamp(s);
       else
         x.other_reader = stamp(s);
@@ -279,22 +356,68 @@ class Machine::State {
     x.in_flight = how == Access::copy;
   }
 
+  /// Whether the wave of that reader has said, behind a barrier of its own, that it is done with what it read.
+  bool freed(const Touch& reader) {
+    if (ordered(reader)) return true;
+    return reader.wave_epoch < freed_[static_cast<std::size_t>(reader.thread / launch_->wave)];
+  }
+  static bool over(const Arrivals& a, int parity) { return (a.phase & 1) != parity; }
+  static void end_phase(Arrivals& a) {
+    if (a.missing != 0 || a.bytes != 0) return;
+    ++a.phase;
+    a.missing = a.threads;
+  }
+  void count(int block, const Copy& c, std::size_t element, Arrivals& a, Site s) {
+    if (a.threads <= 0) fail("a copy is counted where nothing has begun", s);
+    Shadow* const first = shadow_of(block, c.to);
+    for (std::size_t i = 0; i < c.bytes; i += element) {
+      Shadow& x = first[i];
+      if (in_flight(x)) fail("shared memory is touched while an asynchronous copy to it is in flight", s);
+      for (const Touch* reader : {&x.reader, &x.other_reader})
+        if (block == block_of(thread_) && !freed(*reader))
+          fail("a copy begins to what thread " + std::to_string(reader->thread) + " reads at " + text(reader->site) +
+                   ", and its wave has not arrived since",
+               s);
+      x.write = {epochs_[static_cast<std::size_t>(block)], 0, arrived, s};
+      x.in_flight = true;
+    }
+    counted_.push_back({c, &a});
+    a.bytes -= static_cast<int>(c.bytes);
+    end_phase(a);
+  }
+  void land(const Copy& c, int by) {
+    if (c.exists)
+      std::memcpy(c.to, c.from, c.bytes);
+    else
+      std::memset(c.to, 0, c.bytes);
+    Shadow* const first = shadow_of(block_of(thread_), c.to);
+    for (std::size_t i = 0; i < c.bytes; ++i) {
+      Shadow& x = first[i];
+      if (!in_flight(x)) continue;
+      x.in_flight = false;
+      x.write = stamp(x.write.site);
+      x.write.thread = by;
+    }
+  }
+
   unsigned char* cell_of(int thread) {
     const bool second = threads_[static_cast<std::size_t>(thread_)]->second_cell;
-    return cells_.data() +
-           (static_cast<std::size_t>(second) * static_cast<std::size_t>(launch_->threads) + static_cast<std::size_t>(thread)) *
-               cell_bytes;
+    const auto all = static_cast<std::size_t>(launch_->threads) * static_cast<std::size_t>(launch_->cluster);
+    return cells_.data() + (static_cast<std::size_t>(second) * all + static_cast<std::size_t>(thread)) * cell_bytes;
   }
 
   unsigned schedule_;
   std::mt19937 random_;
   const Launch* launch_ = nullptr;
-  std::vector<std::unique_ptr<Thread>> threads_;
-  std::vector<unsigned> wave_epochs_;
+  std::vector<std::unique_ptr<Thread>> threads_;  // of all blocks of the cluster
+  std::vector<unsigned> wave_epochs_, freed_, epochs_;
   std::vector<unsigned char> cells_;  // [two][threads][cell_bytes]
   std::vector<int> lanes_;
-  std::unique_ptr<unsigned char[]> shared_;
-  std::vector<Shadow> shadows_;  // one per byte; an element uses that of its first
+  std::vector<std::unique_ptr<unsigned char[]>> shared_;  // of each block
+  std::vector<Shadow> shadows_;                           // [blocks][bytes]; an element uses that of its first
+  std::vector<Counted> counted_;
+  std::deque<std::array<unsigned char, 16>> sent_;
+  Arrivals cluster_{};
   unsigned epoch_ = 0, first_epoch_ = 0;
   int thread_ = 0, x_ = 0, y_ = 0;
 };
@@ -340,6 +463,18 @@ void copy_async(void* to, const void* from, bool exists) {
 }
 void commit_copies() { at_work().commit(); }
 void wait_copies(int groups) { at_work().wait_copies(groups); }
+void begin(Arrivals& a, int threads) { a = {threads, threads, 0, 0}; }
+void arrive(Arrivals& a, int bytes, Site s) { at_work().arrive(a, bytes, s); }
+void await(Arrivals& a, int parity, Site s) { at_work().await(a, parity, s); }
+void copy_bulk(void* to, const void* from, bool exists, std::size_t element, Arrivals& a, Site s) {
+  if (exists) check_aligned(from, 16);
+  at_work().copy_bulk(to, from, exists, element, a, s);
+}
+void send(int block, void* to, const void* value, std::size_t element, Arrivals& a, Site s) {
+  at_work().send(block, to, value, element, a, s);
+}
+void arrive_at_cluster() { at_work().arrive_at_cluster(); }
+void await_cluster(Site s) { at_work().await_cluster(s); }
 
 template <int W> void multiply(void* cells) {
   using T = Tile<W>;

@@ -42,6 +42,8 @@ int device_count() noexcept {
 
 std::string_view compiled_for() noexcept { return ATOM_GPU_ARCH; }
 
+bool bulk_copies() noexcept { return has_bulk_copies(); }
+
 Device device(int index) {
   hipDeviceProp_t p;
   if (index < 0 || index >= device_count())
@@ -87,11 +89,15 @@ std::size_t free_memory(int index) {
 void check_launches(const char* where) { check(hipGetLastError(), where); }
 
 // Declared in atom/gpu/port.hpp, which only kernels include. An error stays with the device until check_launches().
-void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, std::size_t shared,
+void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int cluster, int threads, std::size_t shared,
                    void* args) noexcept {
   void* list[] = {args};
   const dim3 grid(static_cast<unsigned>(blocks_x), static_cast<unsigned>(blocks_y)), block(static_cast<unsigned>(threads));
-  (void)launch_early(kernel, grid, block, list, shared, raw(stream));
+  (void)launch_early(kernel, grid, block, static_cast<unsigned>(cluster), list, shared, raw(stream));
+}
+// Declared in atom/gpu/bulk.hpp.
+void map_tiles(std::uint64_t (&words)[16], const void* p, int rows, int in, int stride, int tile) noexcept {
+  encode_tiles(words, p, rows, in, stride, tile);
 }
 int resident_blocks(const void* kernel, int threads, std::size_t shared) noexcept {
   int device = 0, multiprocessors = 1, each = 1;

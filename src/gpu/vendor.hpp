@@ -1,6 +1,10 @@
 #pragma once
 // The runtime API in HIP's names. On AMD it is HIP's own header; on NVIDIA, CUDA's functions under the same names.
+#include <cstdint>
+#include <cstring>
+
 #if defined(ATOM_GPU_CUDA)
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 using hipError_t = cudaError_t;
@@ -53,19 +57,46 @@ constexpr auto hipStreamSynchronize = cudaStreamSynchronize;
 inline hipError_t hipGraphInstantiate(hipGraphExec_t* exec, hipGraph_t graph, void*, char*, std::size_t) {
   return cudaGraphInstantiate(exec, graph, 0);
 }
-/// As a launch, of a kernel that waits by itself for what is in front of it (Cta::after_previous), where the chip has the means.
-inline cudaError_t launch_early(const void* kernel, dim3 grid, dim3 block, void** args, std::size_t shared, cudaStream_t stream) {
-  static const bool can = [] {
-    int device = 0, major = 0;
+inline int capability_major() {
+  static const int major = [] {
+    int device = 0, value = 0;
     (void)cudaGetDevice(&device);
-    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    return major >= 9;
+    (void)cudaDeviceGetAttribute(&value, cudaDevAttrComputeCapabilityMajor, device);
+    return value;
   }();
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  const cudaLaunchConfig_t config{grid, block, shared, stream, &early, can ? 1u : 0u};
+  return major;
+}
+/// As a launch, of a kernel that waits by itself for what is in front of it (Cta::after_previous), where the chip has the means.
+inline cudaError_t launch_early(const void* kernel, dim3 grid, dim3 block, unsigned cluster, void** args, std::size_t shared,
+                                cudaStream_t stream) {
+  cudaLaunchAttribute wishes[2]{};
+  wishes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  wishes[0].val.programmaticStreamSerializationAllowed = 1;
+  wishes[1].id = cudaLaunchAttributeClusterDimension;
+  wishes[1].val.clusterDim = {cluster, 1, 1};
+  const cudaLaunchConfig_t config{grid, block, shared, stream, wishes, capability_major() < 9 ? 0u : cluster > 1 ? 2u : 1u};
   return cudaLaunchKernelExC(&config, kernel, args);
+}
+inline auto tile_encoder() {
+  static const auto encode = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult how{};
+    const cudaError_t e = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &how);
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(e == cudaSuccess ? found : nullptr);
+  }();
+  return encode;
+}
+/// Hopper: what kernels with bulk copies were measured on.
+inline bool has_bulk_copies() { return capability_major() == 9 && tile_encoder(); }
+inline void encode_tiles(std::uint64_t (&words)[16], const void* p, int rows, int in, int stride, int tile) {
+  const cuuint64_t extents[] = {static_cast<cuuint64_t>(in), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t pitch[] = {static_cast<cuuint64_t>(stride) * 2};
+  const cuuint32_t box[] = {64, static_cast<cuuint32_t>(tile)}, steps[] = {1, 1};
+  CUtensorMap map;
+  if (tile_encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(p), extents, pitch, box, steps,
+                     CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                     CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS)
+    std::memcpy(words, &map, sizeof words);
 }
 /// The host runs F(data) when the stream gets there.
 template <void (*F)(void*)> hipError_t call_host(hipStream_t stream, void* data) { return cudaLaunchHostFunc(stream, F, data); }
@@ -73,7 +104,10 @@ inline std::string architecture_of(const hipDeviceProp_t& p) { return "sm_" + st
 #else
 #include <hip/hip_runtime_api.h>
 
-inline hipError_t launch_early(const void* kernel, dim3 grid, dim3 block, void** args, std::size_t shared, hipStream_t stream) {
+inline bool has_bulk_copies() { return false; }
+inline void encode_tiles(std::uint64_t (&)[16], const void*, int, int, int, int) {}
+inline hipError_t launch_early(const void* kernel, dim3 grid, dim3 block, unsigned, void** args, std::size_t shared,
+                               hipStream_t stream) {
   return hipLaunchKernel(kernel, grid, block, args, shared, stream);
 }
 template <void (*F)(void*)> hipError_t call_host(hipStream_t stream, void* data) {

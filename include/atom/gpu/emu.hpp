@@ -2,8 +2,9 @@
 // A GPU on one CPU thread: every GPU thread is a fiber, and fibers switch only where a real machine synchronises.
 // One idea: the first mistake stops the launch and stays in the machine as a sentence, fault(), as a sticky error does on a
 // device. What it finds: a barrier or shuffle that not every thread reaches; shared memory that two threads touch with no barrier
-// between, that nobody wrote, or outside an array; copies still in flight; misaligned vectors; results that depend on the order in
-// which waves run (compare schedules). Not modelled: weak memory order, protocols between blocks, registers, time.
+// between, that nobody wrote, or outside an array; copies still in flight; arrivals that never come; misaligned vectors; results
+// that depend on the order in which waves run (compare schedules). Blocks of a cluster run together, others one by one. Not
+// modelled: weak memory order, protocols between clusters, registers, time.
 // To extend: atom/gpu/port.hpp says how a member of Cta is added.
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +41,21 @@ void copy_async(void* to, const void* from, bool exists);
 void commit_copies();
 void wait_copies(int groups);
 
+/// In shared memory: threads and bytes that a phase waits for (gpu::arrivals).
+struct Arrivals {
+  int threads, missing, bytes, phase;
+};
+void begin(Arrivals& a, int threads);
+void arrive(Arrivals& a, int bytes, Site s);
+/// Until phase `parity` is over; copies and messages that it counted have then landed.
+void await(Arrivals& a, int parity, Site s);
+/// 16 bytes on their way to shared memory, part of a phase of `a`; zeros unless `exists`.
+void copy_bulk(void* to, const void* from, bool exists, std::size_t element, Arrivals& a, Site s);
+/// 16 bytes to the same place of another block's shared memory, part of a phase of its `a`.
+void send(int block, void* to, const void* value, std::size_t element, Arrivals& a, Site s);
+void arrive_at_cluster();
+void await_cluster(Site s);
+
 template <int W> struct Pair { FragIn<W> a, b; };
 /// Gathers the operands that lanes brought through the map, multiplies, and leaves every lane its elements, through the map.
 template <int W> void multiply(void* cells);
@@ -73,8 +89,10 @@ template <int W, int N> class Cta {
     for (int l = 0; l < W; ++l) all |= std::uint64_t{read<bool>(l)} << l;
     return all;
   }
-  void device_fence() const {}                        // blocks run one by one
-  void after_previous() const {}                      // as kernels do
+  void cluster_arrive() const { arrive_at_cluster(); }
+  void cluster_wait(Site s = Site::current()) const { await_cluster(s); }
+  void device_fence() const {}                        // one thread runs at a time
+  void after_previous() const {}                      // kernels run one by one
   template <class T> T atomic_add(T* p, T v) const {  // one thread runs at a time
     const T before = *p;
     *p += v;
@@ -113,17 +131,17 @@ class Machine {
   [[nodiscard]] const std::string& fault() const noexcept;
   void clear() noexcept;
 
-  template <class K, int W, class Args> void run(int blocks_x, int blocks_y, const Args& a) noexcept {
+  template <class K, int W, class Args> void run(int blocks_x, int blocks_y, int cluster, const Args& a) noexcept {
     constexpr int threads = K::threads(W);
-    run_blocks(
-        {blocks_x, blocks_y, threads, W, sizeof(typename K::Shared), &a, sizeof a, [](const void* args, int thread, int x, int y) {
-           Cta<W, threads> cta(thread, x, y);
-           K{}(cta, *static_cast<const Args*>(args));
-         }});
+    run_blocks({blocks_x, blocks_y, cluster, threads, W, sizeof(typename K::Shared), &a, sizeof a,
+                [](const void* args, int thread, int x, int y) {
+                  Cta<W, threads> cta(thread, x, y);
+                  K{}(cta, *static_cast<const Args*>(args));
+                }});
   }
 
   struct Launch {
-    int blocks_x, blocks_y, threads, wave;
+    int blocks_x, blocks_y, cluster, threads, wave;
     std::size_t shared_bytes;
     const void* args;
     std::size_t args_bytes;

@@ -206,10 +206,16 @@ struct Grid {
 template <class Backend> inline constexpr int wave_of = ATOM_GPU_AMD ? 64 : 32;
 template <int W> inline constexpr int wave_of<Emu<W>> = W;
 
+/// Blocks of a cluster, neighbours along x: kernels with a member `cluster` have more than one.
+template <class K> inline constexpr int cluster_of = 1;
+template <class K>
+requires requires { K::cluster; }
+inline constexpr int cluster_of<K> = K::cluster;
+
 #if ATOM_GPU_EMULATED
 
 template <class K, class Backend, class Args> void launch(typename Backend::stream machine, Grid grid, const Args& a) noexcept {
-  machine->template run<K, Backend::wave>(grid.x, grid.y, a);
+  machine->template run<K, Backend::wave>(grid.x, grid.y, cluster_of<K>, a);
 }
 /// Blocks of a kernel that the machine runs at once.
 template <class K, class Backend, class Args> int blocks_at_once() noexcept { return 3; }
@@ -220,7 +226,7 @@ template <class K, class Backend, class Args> int blocks_at_once() noexcept { re
 template <class S> inline constexpr std::size_t asked_for = ATOM_GPU_NVIDIA && sizeof(S) > 48 * 1024 ? sizeof(S) : 0;
 
 /// Asks the runtime to launch (src/gpu/runtime.cpp). Errors are kept and reported by check_launches().
-void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int threads, std::size_t shared,
+void launch_kernel(Hip::stream stream, const void* kernel, int blocks_x, int blocks_y, int cluster, int threads, std::size_t shared,
                    void* args) noexcept;
 /// Before the first launch of a kernel, which asks for so much shared memory; cached: it gains more from a larger cache.
 bool prepare_kernel(const void* kernel, std::size_t shared, bool cached) noexcept;
@@ -282,7 +288,7 @@ template <int N> struct Cta {
       __shared__ __align__(16) unsigned char bytes[sizeof(S)];
       return *reinterpret_cast<S*>(bytes);
     } else {
-      extern __shared__ __align__(16) unsigned char more[];
+      extern __shared__ __align__(1024) unsigned char more[];
       return *reinterpret_cast<S*>(more);
     }
 #endif
@@ -327,6 +333,11 @@ template <int N> struct Cta {
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
   }
+#if ATOM_GPU_NVIDIA && __CUDA_ARCH__ >= 900
+  /// Says that this thread has come so far; cluster_wait() waits until all of the cluster's have. Once in a kernel: all call both.
+  ATOM_DEVICE void cluster_arrive() const { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
+  ATOM_DEVICE void cluster_wait() const { asm volatile("barrier.cluster.wait.aligned;" ::: "memory"); }
+#endif
   /// Adds to memory of the device; returns what was there. Relaxed.
   template <class T> ATOM_DEVICE T atomic_add(T* p, T v) const {
 #if ATOM_GPU_AMD
@@ -384,7 +395,7 @@ template <class K, class Backend, class Args> void launch(Hip::stream stream, Gr
   static const bool ready = prepare_kernel(kernel, shared, Cached<K>);
   if (!ready) return;
   Args copy = a;
-  launch_kernel(stream, kernel, grid.x, grid.y, K::threads(wave_of<Backend>), shared, &copy);
+  launch_kernel(stream, kernel, grid.x, grid.y, cluster_of<K>, K::threads(wave_of<Backend>), shared, &copy);
 }
 template <class K, class Backend, class Args> int blocks_at_once() noexcept {
   static const int blocks = [] {

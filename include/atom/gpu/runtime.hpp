@@ -17,6 +17,8 @@ namespace atom::gpu {
 int device_count() noexcept;
 /// The chips that this program's kernels are for: "90a,100a".
 std::string_view compiled_for() noexcept;
+/// Whether the first device copies whole tiles at one thread's word, and its waves multiply them where they lie: Hopper.
+bool bulk_copies() noexcept;
 
 struct Device {
   std::string name;

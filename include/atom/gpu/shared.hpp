@@ -34,6 +34,8 @@ template <class T, int First, int Second = 0> class array {
     *p += v;
     return before;
   }
+  /// An element's place, for who says by other means what becomes of it (atom/gpu/bulk.hpp).
+  T* place_of(int r, int c) { return v_ + std::ptrdiff_t{r} * cols_ + c; }
   /// Where an asynchronous copy of N elements lands.
   template <int N> T* target(int r, int c, Site s = Site::current()) {
     return const_cast<T*>(touch<N>(r, c, emu::Access::copy, s));
@@ -55,6 +57,7 @@ template <class T, int First, int Second = 0> class array {
   template <int N> ATOM_DEVICE void store(int r, int c, const vec<T, N>& v) { gpu::store<N>(v_ + r * cols_ + c, v); }
   template <class Cta> ATOM_DEVICE T atomic_add(Cta& cta, int c, T v) { return cta.atomic_add(v_ + c, v); }
   template <int N> ATOM_DEVICE T* target(int r, int c) { return v_ + r * cols_ + c; }
+  ATOM_DEVICE T* place_of(int r, int c) { return v_ + r * cols_ + c; }
 
  private:
 #endif
@@ -68,6 +71,10 @@ template <class T, int Rows, int Cols> class swizzled {
   ATOM_DEVICE static int place(int r, int c) { return (c & ~63) + ((c ^ ((r & 7) * 8)) & 63); }
 
  public:
+  static constexpr int rows() { return Rows; }
+  static constexpr int cols() { return Cols; }
+  ATOM_DEVICE T* place_of(int r, int c) { return v_.place_of(r, place(r, c)); }
+
 #if ATOM_GPU_EMULATED
   using Site = emu::Site;
   T get(int r, int c, Site s = Site::current()) const { return v_.get(r, place(r, c), s); }

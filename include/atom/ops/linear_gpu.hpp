@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "atom/gpu/runtime.hpp"
 #include "atom/ops/activation_op.hpp"
 #include "atom/ops/gpu_types.hpp"
 #include "atom/ops/linear_op.hpp"
@@ -37,15 +38,25 @@ template <class Tail, class Args> bool whole_vectors(const Args& a) {
          std::bit_cast<std::uintptr_t>(a.y) % (4 * sizeof(*a.y)) == 0;
 }
 
+/// Whether so many rows are multiplied by what comes in bulk copies (src/kernels/gpu/streamed.hpp), unless they have a gate.
+template <Target B> bool streamed(int rows, int out) {
+  if (rows <= (one_each(out, 16) ? 16 : 32) || rows > 64) return false;
+  if constexpr (std::same_as<B, Hip>)
+    return bulk_copies();
+  else
+    return B::wave == 32;
+}
+
 /// Whether own kernels multiply these rows, at the speed of reading the weights (src/kernels/gpu/few_rows.hpp): up to 32. To 64,
-/// where a library is slower in a layer: with many outputs; with a gate, and blocks of 32 that all run at once; and where k is
-/// short.
-template <class Tail, class Args> bool few_rows(const Args& a) {
+/// where tiles are streamed, and where a library is slower in a layer: with many outputs; with a gate, and blocks of 32 that all
+/// run at once; and where k is short.
+template <class Tail, Target B, class Args> bool few_rows(const Args& a) {
   constexpr bool written = Written<Tail>, gated = !written && !std::same_as<Tail, kernels::Add>;
   if (a.rows > 64 || !whole_blocks(a.x, a.in, a.ldx)) return false;
   if (a.rows <= 8) return true;
-  return whole_vectors<Tail>(a) && (a.rows <= 32 || (gated && (wide(a.out) || one_each(a.out, 2 * 32))) ||
-                                    (written && (wide(a.out) || short_k(a.out, a.in))));
+  return whole_vectors<Tail>(a) &&
+         (a.rows <= 32 || (!gated && streamed<B>(a.rows, a.out)) || (gated && (wide(a.out) || one_each(a.out, 2 * 32))) ||
+          (written && (wide(a.out) || short_k(a.out, a.in))));
 }
 /// Elements of x that a block can normalise and keep; 512 threads, two vectors of 8 each, whole waves for each row.
 inline constexpr int normalised = 8192;
@@ -66,7 +77,7 @@ template <gpu::Tailed Tail, gpu::Target B> struct impl<kernels::fused_linear<qua
     if constexpr (std::same_as<Tail, kernels::Write>)
       return a.norm_w && p.rows > 0 && gpu::whole_blocks(p.x, p.in, p.ldx) && gpu::normalises(p.rows, p.out, p.in);
     else
-      return !a.norm_w && p.rows > 0 && gpu::few_rows<Tail>(p);
+      return !a.norm_w && p.rows > 0 && gpu::few_rows<Tail, B>(p);
   }
   static void run(typename B::stream stream, const args& a) noexcept;
 };

@@ -3,6 +3,9 @@
 // One idea: all of the device asks for weights all the time; measured on an H100 (gpu_times linear, joined).
 #include "several.hpp"
 #include "skinny.hpp"
+#if !ATOM_GPU_AMD
+#include "streamed.hpp"
+#endif
 
 namespace atom::gpu {
 
@@ -26,6 +29,8 @@ template <class Tail, class B, class Y> void few_rows_product(typename B::stream
   constexpr bool gated = halves<Tail> == 2, written = Written<Tail>, less = wave_of<B> == 64;
   if (a.rows <= 8 && (less || !whole_vectors<Tail>(a) || (!gated && (one_each(a.out, 16) || !one_each(a.out, 48)))))
     return skinny<Tail, false, B>(stream, SkinnyArgs<Y>{a, nullptr, 0, a.best});
+  if constexpr (!gated && !less)
+    if (streamed<B>(a.rows, a.out)) return streamed_product<Tail, B>(stream, a);
   const auto run = [&]<class K>(K) { launch<K, B>(stream, {ceil_div(a.out, K::outs), 1}, a); };
   const auto up_to = [&]<int Rows>(std::integral_constant<int, Rows>) {
     constexpr bool more = Rows > 16;

@@ -89,7 +89,7 @@ void impl<kernels::linear<quant::NoAs<bf16>, bf16, Y>, B>::run(
     typename B::stream stream, const typename kernels::linear<quant::NoAs<bf16>, bf16, Y>::args& a) noexcept {
   if (a.rows == 0) return;
   const bool wide = gpu::vectors<8>(a.x, a.ldx) && gpu::vectors<8>(a.w, a.in);
-  if (wide && gpu::few_rows<kernels::Write>(a)) return gpu::few_rows_product<kernels::Write, B, Y>(stream, {a, nullptr});
+  if (wide && gpu::few_rows<kernels::Write, B>(a)) return gpu::few_rows_product<kernels::Write, B, Y>(stream, {a, nullptr});
   if constexpr (std::is_same_v<B, Hip>) {
     constexpr bool float_out = std::is_same_v<Y, float>;
     const gpu::Product product{a.x, a.w, a.y, a.rows, a.out, a.in, a.ldx, a.ldy, float_out, a.bias != nullptr};

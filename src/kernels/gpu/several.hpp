@@ -47,13 +47,16 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
     auto& s = shared.stage;
     const int my_out = cta.wave_id() % WaveOuts * wave_outs, my_k = cta.wave_id() / WaveOuts * 16;
     const int steps = ceil_div(a.in, BlockK), c = cta.thread() % chunks * 8;
+    // Long sums of blocks that are all there at once begin at different k: not all ask the cache for the same lines of x then.
+    const int first = Rows > 16 && n_halves == 1 && steps >= 16 ? cta.block_x() % steps : 0;
+    const auto k_of = [&](int step) { return (step + first < steps ? step + first : step + first - steps) * BlockK; };
     const auto row_at = [&](int i) { return (i * Cta::threads() + cta.thread()) / chunks; };
     const bf16* w[w_copies];
     ATOM_UNROLL for (int i = 0; i < w_copies; ++i) w[i] = row_of(a.w, out_of(a, cta.block_x(), row_at(i)), a.in) + c;
     const auto fetch_w = [&](int step, int stage) {
       if (step >= steps) return;
       ATOM_UNROLL for (int i = 0; i < w_copies; ++i) {
-        const int r = row_at(i), k = step * BlockK;
+        const int r = row_at(i), k = k_of(step);
         const bool exists = k + c < a.in;
         if (Outs * chunks % Cta::threads() == 0 || r < Outs)
           copy_async<8, true>(s.w, stage * Outs + r, c, exists ? w[i] + k : a.w, exists);
@@ -62,7 +65,7 @@ template <class Y, int Rows, int Outs, int BlockK, int WaveOuts, int WaveK, int 
     const auto fetch_x = [&](int step, int stage) {
       if (step >= steps) return;
       ATOM_UNROLL for (int i = 0; i < x_copies; ++i) {
-        const int r = row_at(i), k = step * BlockK + c;
+        const int r = row_at(i), k = k_of(step) + c;
         const bool exists = r < a.rows && k < a.in;
         if (Rows * chunks % Cta::threads() == 0 || r < Rows)
           copy_async<8>(s.x, stage * Rows + r, c, exists ? row_of(a.x, r, a.ldx) + k : a.x, exists);
