@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "atom/gpu/async.hpp"
-#include "atom/gpu/mma.hpp"
+#include "atom/gpu/bulk.hpp"
+#include "atom/gpu/warpgroup.hpp"
 
 namespace atom {
 namespace {
@@ -109,6 +110,113 @@ TYPED_TEST(Machines, CopiesLandWhenWaitedFor) {
   std::iota(in.begin(), in.end(), 1);
   run<Pipeline, TypeParam::lanes>({1, 1}, Pipeline::Args{in.data(), out.data(), 5});
   for (std::size_t i = 0; i < in.size(); ++i) ASSERT_EQ(out[i], in[i / 256 * 256 + 255 - i % 256]);
+}
+
+// A thread has tiles come into a ring; the rest reads them where they lie, and blocks of a cluster send each other what they found.
+struct Ring {
+  static constexpr int cluster = 2, stages = 2;
+  static constexpr int threads(int wave) { return 2 * wave; }
+  struct Shared {
+    gpu::swizzled<bf16, stages * 16, 64> tile;
+    gpu::array<float, 64, 4> sent;
+    gpu::arrivals here[stages], read[stages], sums;
+  };
+  struct Args {
+    gpu::TileMap in;  // (16, 320), in tiles of 16 rows
+    float* out;       // (blocks, 64): sums over the columns that both blocks of a cluster read, row by row, four times
+  };
+  template <class Cta> void operator()(Cta& cta, const Args& a) const {
+    auto& s = cta.template shared<Shared>();
+    const int share = cta.block_x() % 2;
+    if (cta.thread() == 0) {
+      for (int i = 0; i < stages; ++i) s.here[i].begin(1), s.read[i].begin(1);
+      s.sums.begin(1);
+      s.sums.expect(64 * 16);
+    }
+    gpu::share_arrivals(cta);
+    cta.cluster_arrive();
+    if (cta.thread() == Cta::wave)
+      for (int n = 0; n < 3; ++n) {  // the sixth tile does not exist
+        if (n >= stages) s.read[n % stages].wait(n / stages - 1);
+        s.here[n % stages].expect(16 * 128);
+        gpu::copy_tile(s.tile, n % stages * 16, a.in, 16, 0, (share * 3 + n) * 64, s.here[n % stages]);
+      }
+    float sum = 0;
+    if (cta.wave_id() == 0)
+      for (int n = 0; n < 3; ++n) {
+        s.here[n % stages].wait(n / stages);
+        for (int c = 0; c < 64; ++c) sum += static_cast<float>(s.tile.get(n % stages * 16 + cta.lane() % 16, c));
+        cta.wave_sync();
+        if (cta.lane() == 0) s.read[n % stages].arrive();
+      }
+    cta.cluster_wait();
+    if (cta.wave_id() != 0) return;
+    for (int i = cta.lane(); i < 64; i += Cta::wave) {
+      const float v = cta.shfl(sum, i % 16);
+      gpu::send(1 - share, s.sent, i, {{v, v, v, v}}, s.sums);
+    }
+    s.sums.wait(0);
+    for (int i = cta.lane(); i < 64; i += Cta::wave) a.out[cta.block_x() * 64 + i] = cta.shfl(sum, i % 16) + s.sent.get(i, i % 4);
+  }
+};
+
+TYPED_TEST(Machines, TilesArriveAndClustersExchange) {
+  std::vector<bf16> in(16 * 320);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = bf16(static_cast<float>(i % 7));
+  std::vector<float> out(4 * 64);
+  run<Ring, TypeParam::lanes>({4, 1}, Ring::Args{gpu::map_tiles(in.data(), 16, 320, 320, 16), out.data()});
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    float sum = 0;
+    for (std::size_t c = 0; c < 320; ++c) sum += static_cast<float>(in[i % 16 * 320 + c]);
+    ASSERT_EQ(out[i], sum) << i;
+  }
+}
+
+// Four waves multiply tiles where they lie; of 48 rows, the last wave's are not looked at.
+struct Together {
+  static constexpr int threads(int wave) { return 4 * wave; }
+  struct Shared {
+    gpu::swizzled<bf16, 64, 64> x;
+    gpu::swizzled<bf16, 64, 64> w;
+  };
+  struct Args {
+    const bf16 *x, *w;  // (48, 64), (64, 64)
+    float* y;           // (48, 64)
+  };
+  template <class Cta> void operator()(Cta& cta, const Args& a) const {
+    auto& s = cta.template shared<Shared>();
+    for (int i = cta.thread(); i < 64 * 64; i += cta.threads()) {
+      if (i < 48 * 64) s.x.set(i / 64, i % 64, a.x[i]);
+      s.w.set(i / 64, i % 64, a.w[i]);
+    }
+    cta.sync();
+    gpu::FragOut<32> sum[4];
+    gpu::begin_products(sum);
+    for (int k = 0; k < 64; k += 16) gpu::multiply_tiles(cta, sum, s.x, 0, 48, s.w, 0, k);
+    gpu::commit_products();
+    gpu::wait_products<0>(cta);
+    for (int j = 0; j < 4; ++j)
+      for (int e = 0; e < 8; ++e) {
+        const gpu::At at = gpu::Tile<32>::d(cta.lane(), e);
+        const int row = 16 * cta.wave_id() + at.row;
+        if (row < 48) a.y[row * 64 + 16 * j + at.col] = sum[j].v[e];
+      }
+  }
+};
+
+TEST(Warpgroup, MultipliesTilesWhereTheyLie) {
+  std::mt19937 generator(2);
+  std::vector<bf16> x(48 * 64), w(64 * 64);
+  for (auto* m : {&x, &w})
+    for (auto& v : *m) v = bf16(static_cast<float>(generator() % 17) - 8);
+  std::vector<float> y(48 * 64);
+  run<Together, 32>({1, 1}, Together::Args{x.data(), w.data(), y.data()});
+  for (std::size_t r = 0; r < 48; ++r)
+    for (std::size_t o = 0; o < 64; ++o) {
+      float sum = 0;
+      for (std::size_t k = 0; k < 64; ++k) sum += static_cast<float>(x[r * 64 + k]) * static_cast<float>(w[o * 64 + k]);
+      ASSERT_EQ(y[r * 64 + o], sum) << r << " " << o;
+    }
 }
 
 // A map is complete: every element of the tile at exactly one place.

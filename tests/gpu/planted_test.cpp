@@ -20,7 +20,8 @@ template <class K> struct Planted : testing::Test {};
 using Bugs = testing::Types<BarrierInABranch, ReturnBeforeTheBarrier, ShuffleInABranch, ShuffleBesideABarrier, LaneOutsideTheWave,
                             MissingBarrier, ScratchUsedTwice, TwoWriters, ShuffleForABarrier, WaveSyncForABarrier,
                             PlainBesideAtomic, NeverWritten, LeftFromTheBlockBefore, OutOfBounds, VectorOutOfBounds, Misaligned,
-                            ReadInFlight, WaitForTooFew, NoBarrierBehindTheWait, NobodyWaits
+                            ReadInFlight, WaitForTooFew, NoBarrierBehindTheWait, NobodyWaits, ReadBeforeItsPhase,
+                            FewerBytesThanAnnounced, TileThatIsStillRead, TooManyArrive, ArrivalsNobodyBegan, NobodyWaitsForTheTile
 #if !defined(__clang__)
                             ,
                             TwoBarriers

@@ -1,6 +1,7 @@
 #pragma once
 // Planted bugs: what was never written, lies outside, is not aligned, or is still on its way.
 #include "atom/gpu/async.hpp"
+#include "atom/gpu/bulk.hpp"
 
 #include "races.hpp"
 
@@ -88,6 +89,85 @@ struct NoBarrierBehindTheWait : Copied {
 struct NobodyWaits : Copied {
   static constexpr const char* says = "a thread returned while its asynchronous copies were in flight";
   template <class Cta> void operator()(Cta& cta, int* out) const { copy(cta, out); }
+};
+
+// One thread copies tiles; who reads them waits for their arrival, and says when it is done.
+struct Tiles : Base {
+  struct Shared {
+    gpu::swizzled<bf16, 8, 64> v;
+    gpu::arrivals here, read;
+  };
+  template <class Cta> static Shared& begin(Cta& cta) {
+    auto& s = cta.template shared<Shared>();
+    if (cta.thread() == 0) s.here.begin(1), s.read.begin(Cta::waves());
+    gpu::share_arrivals(cta);
+    return s;
+  }
+  static void copy(Shared& s, const int* from, int bytes = 1024) {
+    s.here.expect(bytes);
+    gpu::copy_tile(s.v, 0, gpu::map_tiles(reinterpret_cast<const bf16*>(from), 8, 64, 64, 8), 8, 0, 0, s.here);
+  }
+  template <class Cta> static void read(Cta& cta, Shared& s, int* out) {
+    out[cta.thread()] += s.v.get(cta.thread() / 16 % 8, cta.thread() % 16).raw;
+  }
+};
+
+struct ReadBeforeItsPhase : Tiles {
+  static constexpr const char* says = "shared memory is touched while an asynchronous copy to it is in flight";
+  template <class Cta> void operator()(Cta& cta, int* out) const {
+    auto& s = begin(cta);
+    if (cta.thread() == 0) copy(s, out);
+    cta.sync();
+    read(cta, s, out);
+    s.here.wait(0);
+  }
+};
+
+struct FewerBytesThanAnnounced : Tiles {
+  static constexpr const char* says = "arrivals that a thread waits for never come";
+  template <class Cta> void operator()(Cta& cta, int* out) const {
+    auto& s = begin(cta);
+    if (cta.thread() == 0) copy(s, out, 2048);
+    s.here.wait(0);
+    read(cta, s, out);
+  }
+};
+
+struct TileThatIsStillRead : Tiles {
+  static constexpr const char* says = "a copy begins to what thread ";
+  template <class Cta> void operator()(Cta& cta, int* out) const {
+    auto& s = begin(cta);
+    if (cta.thread() == 0) copy(s, out);
+    s.here.wait(0);
+    read(cta, s, out);
+    if (cta.lane() == 0) s.read.arrive();  // and the other lanes?
+    if (cta.thread() == 0) {
+      s.read.wait(0);
+      copy(s, out);
+    }
+    s.here.wait(1);
+  }
+};
+
+struct TooManyArrive : Tiles {
+  static constexpr const char* says = "more threads arrive than a phase waits for";
+  template <class Cta> void operator()(Cta& cta, int*) const {
+    auto& s = begin(cta);
+    s.here.expect(16);
+  }
+};
+
+struct ArrivalsNobodyBegan : Tiles {
+  static constexpr const char* says = "a thread arrives where nothing has begun";
+  template <class Cta> void operator()(Cta& cta, int*) const { cta.template shared<Shared>().here.arrive(); }
+};
+
+struct NobodyWaitsForTheTile : Tiles {
+  static constexpr const char* says = "a block returned while copies were in flight that nobody waited for";
+  template <class Cta> void operator()(Cta& cta, int* out) const {
+    auto& s = begin(cta);
+    if (cta.thread() == 0) copy(s, out);
+  }
 };
 
 }  // namespace atom::planted
