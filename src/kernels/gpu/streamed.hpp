@@ -25,6 +25,8 @@ template <class Y, int Outs, int WStages, int XStages, int Shares, class Tail> s
   using Args = StreamedArgs<Y>;
   static constexpr int rows = 64, outs = Outs, cluster = Shares, block_k = 128, boxes = block_k / TileMap::cols;
   static constexpr int multiplying = 4, tiles = Outs / 16, own = tiles / Shares;  // waves; 16 outputs each; those that a block ends
+  using T = Tile<32>;
+  using Before = vec<Y, T::run>;  // what y held
   static constexpr bool starts_early = true;
   static constexpr int threads(int wave) { return (multiplying + 2) * wave; }
   static_assert(own * Shares * 16 == Outs && halves<Tail> == 1);
@@ -56,6 +58,10 @@ template <class Y, int Outs, int WStages, int XStages, int Shares, class Tail> s
     if constexpr (Shares > 1) cta.cluster_arrive();
     if (cta.wave_id() < multiplying) {
       cta.after_previous();
+      Before before[own][T::n / T::run] = {};
+      if constexpr (std::is_same_v<Tail, kernels::Add>)
+        each(cta, a, out0 + share * own * 16,
+             [&](int j, int e, int row, int o) { before[j][e / T::run] = load<T::run>(row_of(a.y, row, a.ldy) + o); });
       FragOut<32> sum[tiles];
       multiply(cta, s, sum, steps, a.x_rows);
       if constexpr (Shares > 1) {
@@ -63,7 +69,7 @@ template <class Y, int Outs, int WStages, int XStages, int Shares, class Tail> s
         join(cta, s, sum, share);
       }
       ATOM_UNROLL for (int r = 0; r < Shares; ++r) {
-        if (r == share) end(cta, s, a, sum, r, out0);
+        if (r == share) end(cta, s, a, sum, r, out0, before);
       }
     } else {
       const bool x = cta.wave_id() > multiplying;
@@ -92,8 +98,8 @@ template <class Y, int Outs, int WStages, int XStages, int Shares, class Tail> s
     if constexpr (Shares > 1) s.sums.expect((Shares - 1) * own * 2 * multiplying * 32 * 16);
   }
 
-  template <class R, class T>
-  ATOM_DEVICE static void fetch(R& ring, T& turns, const TileMap& map, int rows, int row, int k0, int steps, int first) {
+  template <class R, class U>
+  ATOM_DEVICE static void fetch(R& ring, U& turns, const TileMap& map, int rows, int row, int k0, int steps, int first) {
     for (int n = 0, step = first; n < steps; ++n, step = step + 1 == steps ? 0 : step + 1) {
       arrivals& here = turns.here[n % R::stages];
       if (n >= R::stages) turns.read[n % R::stages].wait((n / R::stages - 1) % 2);
@@ -147,18 +153,14 @@ template <class Y, int Outs, int WStages, int XStages, int Shares, class Tail> s
   }
 
   template <class Cta>
-  ATOM_DEVICE static void end(Cta& cta, Shared& s, const Args& a, const FragOut<32> (&sum)[tiles], int share, int out0) {
-    using T = Tile<32>;
+  ATOM_DEVICE static void end(Cta& cta, Shared& s, const Args& a, const FragOut<32> (&sum)[tiles], int share, int out0,
+                              const Before (&before)[own][T::n / T::run]) {
     constexpr int N = T::run;
     [[maybe_unused]] Best best[T::rows];
     if constexpr (finds_best<Tail>)  // as in Several
       ATOM_UNROLL for (int r = 0; r < T::rows; ++r) best[r] = Best();
-    ATOM_UNROLL for (int j = 0; j < own; ++j) ATOM_UNROLL for (int e = 0; e < T::n; e += N) {
-      const At at = T::carried(cta.lane(), e);
-      const int row = 16 * cta.wave_id() + at.row, o = out0 + 16 * (share * own + j) + at.col;
-      if (row >= a.rows || o >= a.out) continue;
-      vec<Y, N> v{};
-      if constexpr (std::is_same_v<Tail, kernels::Add>) v = load<N>(row_of(a.y, row, a.ldy) + o);
+    each(cta, a, out0 + share * own * 16, [&](int j, int e, int row, int o) {
+      Before v = before[j][e / N];
       ATOM_UNROLL for (int r = 0; r < N; ++r) {
         const auto total = [&](int) {
           const float t = sum[share * own + j].v[e + r];
@@ -168,11 +170,20 @@ template <class Y, int Outs, int WStages, int XStages, int Shares, class Tail> s
         if constexpr (finds_best<Tail>) best[T::a_row(e)].take(v.v[r], o + r);
       }
       store<N>(row_of(a.y, row, a.ldy) + o, v);
-    }
+    });
     if constexpr (finds_best<Tail>) ATOM_UNROLL for (int r = 0; r < T::rows; ++r) {
         best[r].of_lanes(cta, T::next_group, 4 * T::next_group);
         if (T::group(cta.lane()) == 0) s.found.set(0, 16 * cta.wave_id() + T::row(cta.lane(), r), best[r].key());
       }
+  }
+
+  /// f(j, e, row, output) for all that this wave ends and that exist: neighbours of y, from e on in the block's tile j.
+  template <class Cta, class F> ATOM_DEVICE static void each(Cta& cta, const Args& a, int first, F f) {
+    ATOM_UNROLL for (int j = 0; j < own; ++j) ATOM_UNROLL for (int e = 0; e < T::n; e += T::run) {
+      const At at = T::carried(cta.lane(), e);
+      const int row = 16 * cta.wave_id() + at.row, o = first + 16 * j + at.col;
+      if (row < a.rows && o < a.out) f(j, e, row, o);
+    }
   }
 };
 
