@@ -2,7 +2,7 @@
 // Copies of whole tiles that one thread asks for, and what waits for them: tensor maps and mbarriers of Hopper, and the emulator's.
 // One idea: a phase of `arrivals` is over when so many threads have arrived and all bytes that they announced have come. A ring of
 // stages has two for each stage: its tile is here; its tile is read. Blocks of a cluster send each other sums in the same way.
-// AMD has none of this: kernels that need it run where gpu::streams says yes (atom/ops/linear_gpu.hpp).
+// AMD has none of this: kernels that need it run where gpu::streamed says so (atom/ops/linear_gpu.hpp).
 // To extend: another kind of copy is a function here, with its landing rule in the emulator.
 #include "atom/gpu/shared.hpp"
 
