@@ -355,11 +355,14 @@ TEST(Device, DraftsAreJudgedInStepsOfManyRows) {
 }
 
 TEST(Device, EveryLaunchIsTimed) {
-  Executor executor(options(dir_of("qwen3")), emulated());
-  Mixed one({{1, 0}}), many({{40, 0}});
-  many.batch.logit_rows = nullptr, many.batch.logits = 40;
-  const std::vector<kernels::SampleParams> greedy(40, {.temperature = 0});
-  std::vector<int> tokens(40, -1);
+  constexpr int more = 70;  // than a product of few rows has
+  auto o = options(dir_of("qwen3"));
+  o.max_rows = o.max_logits = more;
+  Executor executor(o, emulated());
+  Mixed one({{1, 0}}), many({{40, 0}, {30, 0}});
+  many.batch.logit_rows = nullptr, many.batch.logits = more;
+  const std::vector<kernels::SampleParams> greedy(more, {.temperature = 0});
+  std::vector<int> tokens(more, -1);
   const auto last = [](const Plan& plan) { return std::string(std::string_view(plan.launches.back().name)); };
   for (const Mixed* step : {&one, &many}) {
     const Plan plan = executor.plan(step->batch);
@@ -367,7 +370,7 @@ TEST(Device, EveryLaunchIsTimed) {
     EXPECT_EQ(executor.time_launches(step->batch, greedy.data(), tokens.data()).size(), plan.launches.size() + 1);
     EXPECT_GE(tokens[static_cast<std::size_t>(step->batch.logits - 1)], 0);
   }
-  EXPECT_LT(executor.plan_draw(40).cost.bytes, 1000) << "no logits";
+  EXPECT_LT(executor.plan_draw(more).cost.bytes, 1000) << "no logits";
 }
 
 TEST(Device, MemoryIsPlannedForTheDevice) {
