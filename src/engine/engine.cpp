@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <exception>
+#include <iterator>
 #include <random>
 
 #include "atom/core/error.hpp"
@@ -70,7 +72,7 @@ struct LLMEngine::State {
 
   [[nodiscard]] int layers() const noexcept { return proposer ? proposer->layers() : 0; }
   // Ids of sequences ascend and so does `live`; a request's id is that of its first answer.
-  [[nodiscard]] std::vector<std::unique_ptr<Sequence>>::iterator find(std::uint64_t id) {
+  [[nodiscard]] std::deque<std::unique_ptr<Sequence>>::iterator find(std::uint64_t id) {
     return std::ranges::lower_bound(live, id, {}, [](const auto& s) { return s->id; });
   }
 
@@ -83,11 +85,11 @@ struct LLMEngine::State {
   BlockManager blocks;
   Scheduler scheduler;
   ModelRunner runner;
-  std::vector<Drafting> drafting;               // (seqs)
-  std::vector<std::unique_ptr<Sequence>> live;  // by id
-  std::vector<RequestOutput> finished;          // room for every live one is made by add()
-  std::vector<Sequence*> pending;               // (rows of a draw that was not collected): whose they are; null: it has ended
-  std::vector<Sequence*> launched;              // as pending, of the step behind that draw
+  std::vector<Drafting> drafting;              // (seqs)
+  std::deque<std::unique_ptr<Sequence>> live;  // by id; of many, the first end first
+  std::vector<RequestOutput> finished;         // room for every live one is made by add()
+  std::vector<Sequence*> pending;              // (rows of a draw that was not collected): whose they are; null: it has ended
+  std::vector<Sequence*> launched;             // as pending, of the step behind that draw
   std::uint64_t last_id = 0;
   bool aborts = false;  // some sequence is to end before the next step
   EngineStats stats;
@@ -189,13 +191,13 @@ Admission LLMEngine::State::add(Request request, StreamCallback callback, Reques
   const auto grown = [](std::size_t need, std::size_t capacity) {
     return need <= capacity ? capacity : std::max(need, 2 * capacity);
   };
-  live.reserve(grown(live.size() + n, live.capacity()));
   finished.reserve(grown(finished.size() + live.size() + n, finished.capacity()));
+  Sequence& first = *answers.front();
+  live.insert(live.end(), std::make_move_iterator(answers.begin()), std::make_move_iterator(answers.end()));  // all, or none
   // From here on nothing throws.
   last_id += n;
   ++stats.requests;
-  scheduler.add(*answers.front());
-  for (auto& s : answers) live.push_back(std::move(s));
+  scheduler.add(first);
   return {id, {}};
 }
 
