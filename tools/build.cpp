@@ -86,7 +86,7 @@ std::string missing_parts(const Arguments& compiler, const Arguments& arguments)
   Arguments probe{"-E", "-x", "c++", "-include", "boost/hana/config.hpp", "/dev/null", "-o", "/dev/null"};
   for (const auto& a : arguments)
     if (a.starts_with("-I")) probe.push_back(a);
-  if (with(probe).status != 0) missing += "\n  the headers of Boost.Hana (Debian: libboost-dev)";
+  if (with(probe).status != 0) missing += "\n  the headers of Boost (Debian: libboost-dev)";
   return missing;
 }
 

@@ -5,16 +5,10 @@
 // ordinary code.
 // To extend: ATOM_MODULE(Type, (MemberType, member), ...) in your module; a module that stores a weight in its kernel's layout
 // describes itself through `template <class Ctx> void describe(ParamTable&, const ParamPath&)` (see ops::Linear).
-#include <boost/hana/accessors.hpp>
-#include <boost/hana/at.hpp>
-#include <boost/hana/concept/struct.hpp>
-#include <boost/hana/core/to.hpp>
-#include <boost/hana/define_struct.hpp>
-#include <boost/hana/first.hpp>
-#include <boost/hana/length.hpp>
-#include <boost/hana/second.hpp>
-#include <boost/hana/string.hpp>
-#include <boost/hana/tuple.hpp>
+#include <boost/preprocessor/seq/for_each.hpp>
+#include <boost/preprocessor/stringize.hpp>
+#include <boost/preprocessor/tuple/elem.hpp>
+#include <boost/preprocessor/variadic/to_seq.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -26,7 +20,14 @@
 #include "atom/model/spec.hpp"
 #include "atom/quant/weight_layout.hpp"
 
-#define ATOM_MODULE BOOST_HANA_DEFINE_STRUCT
+/// Declares the members, and a function that calls f(name, member) for each, in order. Not Hana's accessors: a tuple of pairs for
+/// every module was half of what a build's templates took to compile.
+#define ATOM_MODULE(Type, ...)                                                       \
+  BOOST_PP_SEQ_FOR_EACH(ATOM_MODULE_MEMBER, , BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)) \
+  using module = Type;                                                               \
+  void for_each_field(auto&& f) { BOOST_PP_SEQ_FOR_EACH(ATOM_MODULE_FIELD, , BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)) }
+#define ATOM_MODULE_MEMBER(r, data, field) BOOST_PP_TUPLE_ELEM(0, field) BOOST_PP_TUPLE_ELEM(1, field);
+#define ATOM_MODULE_FIELD(r, data, field) f(BOOST_PP_STRINGIZE(BOOST_PP_TUPLE_ELEM(1, field)), BOOST_PP_TUPLE_ELEM(1, field));
 
 namespace atom {
 
@@ -80,7 +81,9 @@ std::string spell(const ParamPath& path);
 template <class T> inline constexpr bool is_param = false;
 template <class T, Width R, Width C, TPDim K> inline constexpr bool is_param<Param<T, R, C, K>> = true;
 template <class T>
-concept Module = boost::hana::Struct<T>::value;
+concept Module = requires {
+  typename T::module;
+};
 
 /// No template: every parameter of every build calls this.
 ParamRef& add_row(ParamTable& out, const ParamPath& path, void* param, decltype(ParamRef::bind) bind, DType dtype,
@@ -94,22 +97,9 @@ template <class T, Width R, Width C, TPDim K> ParamRef& add_row(ParamTable& out,
   return add_row(out, path, &p, bind, dtype_of<T>, R, C, K);
 }
 
-// Indexed rather than hana::for_each: a diagnostic then names one field, not every field's pair type.
-template <std::size_t I, class M, class F> void visit_field(M& m, F& f) {
-  namespace hana = boost::hana;
-  auto a = hana::at_c<I>(hana::accessors<std::remove_const_t<M>>());
-  f(std::string_view(hana::to<char const*>(hana::first(a))), hana::second(a)(m));
-}
-/// f(name, member) for every member listed in ATOM_MODULE, in order.
-template <class M, class F> void for_each_field(M& m, F&& f) {
-  constexpr std::size_t n = decltype(boost::hana::length(boost::hana::accessors<std::remove_const_t<M>>()))::value;
-  [&]<std::size_t... I>(std::index_sequence<I...>) { (visit_field<I>(m, f), ...); }
-  (std::make_index_sequence<n>{});
-}
-
 /// Appends the parameters below `m` to `out`. Ctx decides the kernels, and so the layouts, of a build.
 template <class Ctx, class M> void collect(M& m, ParamTable& out, const ParamPath* up = nullptr) {
-  for_each_field(m, [&](std::string_view key, auto& child) {
+  m.for_each_field([&](std::string_view key, auto& child) {
     using C = std::remove_reference_t<decltype(child)>;
     const ParamPath here{up, key};
     if constexpr (requires { child.template describe<Ctx>(out, here); })
