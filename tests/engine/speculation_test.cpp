@@ -488,21 +488,18 @@ TEST(Speculation, AnswersAreDistributedAsTheModelSays) {
       EngineConfig config = with_drafts(2);
       config.eos_token_ids = {};
       LLMEngine engine(model, std::nullopt, config, std::move(always));
+      std::vector<Prompt> prompts(answers, Ids{2});
+      std::vector<SamplingParams> params(answers, asked);
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        params[i].max_tokens = length;
+        params[i].seed = 1000 + i;
+      }
       std::vector<double> seen(cells), want(cells);
-      constexpr std::size_t at_once = 500;  // an engine moves the requests behind one that ends
-      const std::vector<Prompt> prompts(at_once, Ids{2});
-      for (std::size_t first = 0; first < answers; first += at_once) {
-        std::vector<SamplingParams> params(at_once, asked);
-        for (std::size_t i = 0; i < at_once; ++i) {
-          params[i].max_tokens = length;
-          params[i].seed = 1000 + first + i;
-        }
-        for (const RequestOutput& o : engine.generate(prompts, params)) {
-          ASSERT_EQ(o.token_ids.size(), std::size_t{length});
-          int cell = 0;
-          for (const int t : o.token_ids) cell = cell * 5 + t;
-          ++seen[static_cast<std::size_t>(cell)];
-        }
+      for (const RequestOutput& o : engine.generate(prompts, params)) {
+        ASSERT_EQ(o.token_ids.size(), std::size_t{length});
+        int cell = 0;
+        for (const int t : o.token_ids) cell = cell * 5 + t;
+        ++seen[static_cast<std::size_t>(cell)];
       }
       for (int cell = 0; cell < cells; ++cell) {
         const Ids text = {cell / 125, cell / 25 % 5, cell / 5 % 5, cell % 5};
