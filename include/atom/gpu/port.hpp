@@ -206,7 +206,7 @@ struct Grid {
 template <class Backend> inline constexpr int wave_of = ATOM_GPU_AMD ? 64 : 32;
 template <int W> inline constexpr int wave_of<Emu<W>> = W;
 
-/// Blocks of a cluster, neighbours along x: kernels with a member `cluster` have more than one.
+/// Blocks of a cluster, neighbours along x: a kernel's member `cluster` says how many, else one.
 template <class K> inline constexpr int cluster_of = 1;
 template <class K>
 requires requires { K::cluster; }

@@ -12,7 +12,6 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "atom/core/dtype.hpp"
@@ -21,7 +20,7 @@
 #include "atom/quant/weight_layout.hpp"
 
 /// Declares the members, and a function that calls f(name, member) for each, in order. Not Hana's accessors: a tuple of pairs for
-/// every module was half of what a build's templates took to compile.
+/// each module of each build was most of what the templates of a build took to compile.
 #define ATOM_MODULE(Type, ...)                                                       \
   BOOST_PP_SEQ_FOR_EACH(ATOM_MODULE_MEMBER, , BOOST_PP_VARIADIC_TO_SEQ(__VA_ARGS__)) \
   using module = Type;                                                               \

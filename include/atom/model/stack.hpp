@@ -3,6 +3,7 @@
 // One idea: compile time and code size follow the number of *kinds* of layer, never the number of layers.
 #include <boost/hana/for_each.hpp>
 #include <boost/hana/tuple.hpp>
+#include <utility>
 #include <vector>
 
 #include "atom/model/reflect.hpp"
